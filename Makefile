@@ -1,0 +1,67 @@
+# Every command of the project. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PY := .venv/bin/python
+COMPILE := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header
+STYLED := include local dags plugins tests benchmarks .astro
+export PYTHONPATH := $(CURDIR)
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help
+help: ## show this list
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+# --- environment -------------------------------------------------------------
+.venv/.local: requirements-local.txt local/bootstrap.sh
+	@sh local/bootstrap.sh local
+
+.venv/.dev: requirements-dev.txt local/bootstrap.sh
+	@sh local/bootstrap.sh dev
+
+.PHONY: lock
+lock: .venv/.dev ## compile requirements*.in into pinned, hashed requirements*.txt
+	$(COMPILE) $(UPGRADE) requirements-dev.in -o requirements-dev.txt
+	$(COMPILE) -c requirements-dev.txt requirements-local.in -o requirements-local.txt
+	$(COMPILE) -c requirements-dev.txt requirements.in -o requirements.txt
+
+# --- the system on this machine ------------------------------------------------
+.PHONY: up down demo status doctor
+up: .venv/.local ## start PostgreSQL, Redis, Neo4j and Airflow here (state in .local/)
+	@$(PY) -m local up
+
+down: ## stop everything `make up` started
+	@if [ -x $(PY) ]; then $(PY) -m local down; fi
+
+status: .venv/.local ## what runs, where, since when
+	@$(PY) -m local status
+
+demo: .venv/.local ## up + demo data + every pipeline once + summary (ONCE=1: end after it; DATA=file: your own)
+	@ONCE='$(ONCE)' DATA='$(DATA)' $(PY) -m local demo
+
+doctor: .venv/.local ## check versions, connections, stream group, schema
+	@$(PY) -m local run -- $(PY) -m include.cli doctor
+
+# --- checks ----------------------------------------------------------------------
+.PHONY: test test-unit lint format types docs docs-check check
+test: .venv/.dev ## all tests; starts what they need and stops it again
+	@$(PY) -m pytest tests $(ARGS)
+
+test-unit: .venv/.dev ## only the fast tests, no servers
+	@$(PY) -m pytest tests/unit $(ARGS)
+
+lint: .venv/.dev ## ruff and the configuration files
+	$(PY) -m ruff check $(STYLED)
+	$(PY) -m ruff format --check $(STYLED)
+	$(PY) -m yamllint -s .
+
+format: .venv/.dev ## let ruff mend what it can
+	$(PY) -m ruff check --fix $(STYLED)
+	$(PY) -m ruff format $(STYLED)
+
+types: .venv/.dev ## mypy, strict for include/ and local/
+	$(PY) -m mypy
+
+# --- benchmarks ------------------------------------------------------------------
+.PHONY: bench-stream
+bench-stream: .venv/.dev ## stream to graph: ratios against the naive loop and the bare writer
+	@$(PY) -m benchmarks.stream $(ARGS)
