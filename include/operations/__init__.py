@@ -1,0 +1,1 @@
+"""Operations: error classes, retries, alerts, statistics and housekeeping of all pipelines."""

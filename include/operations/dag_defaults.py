@@ -1,0 +1,62 @@
+"""The keyword arguments every DAG of this repository starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypedDict
+
+from include.operations.callbacks import log_failure
+from include.operations.retry import ClassRetryPolicy
+
+# The tags a DAG may carry: the domain first, then what it touches. The policy test holds DAGs to this list.
+DOMAINS: Final = frozenset({"organism", "vms", "operations"})
+SUBJECTS: Final = frozenset({"stream", "graph", "roster", "metrics", "interventions", "salesforce", "sheets", "upkeep"})
+ALLOWED_TAGS: Final = DOMAINS | SUBJECTS
+
+# Fixed and past: a start date that moves would make a new DAG version at every parse.
+_START: Final = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+class DagDefaults(TypedDict):
+    """Arguments of `airflow.sdk.dag`."""
+
+    start_date: datetime
+    catchup: bool
+    max_active_runs: int
+    dagrun_timeout: timedelta
+    tags: list[str]
+    on_failure_callback: Callable[[dict[str, Any]], None]
+    default_args: dict[str, Any]
+
+
+def dag_defaults(
+    *,
+    owner: str,
+    tags: list[str],
+    task_timeout: timedelta,
+    run_timeout: timedelta,
+    max_active_runs: int = 1,
+) -> DagDefaults:
+    """Return what every DAG is given: `@dag(schedule=..., doc_md=__doc__, **dag_defaults(...))`.
+
+    `task_timeout` ends one try of a task, `run_timeout` the whole run with its waits between tries. The failure
+    callback hangs on the tasks and on the DAG, because Airflow does not call the task's when a process is killed.
+    """
+    if unknown := sorted(set(tags) - ALLOWED_TAGS):
+        raise ValueError(f"tags {unknown} are not in ALLOWED_TAGS of include/operations/dag_defaults.py")
+    return DagDefaults(
+        start_date=_START,
+        catchup=False,
+        max_active_runs=max_active_runs,
+        dagrun_timeout=run_timeout,
+        tags=tags,
+        on_failure_callback=log_failure,
+        default_args={
+            "owner": owner,
+            "retries": 3,
+            "retry_policy": ClassRetryPolicy(),
+            "execution_timeout": task_timeout,
+            "on_failure_callback": log_failure,
+        },
+    )
