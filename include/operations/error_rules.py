@@ -219,7 +219,7 @@ RULES: Final[dict[str, Rule]] = {
     "httpcore.ConnectError": Rule(NETWORK, refine=True),
     "httpcore.NetworkError": Rule(NETWORK),
     "httpcore.RemoteProtocolError": Rule(NETWORK),
-    "urllib3.exceptions.NewConnectionError": Rule(NETWORK),
+    "urllib3.exceptions.NewConnectionError": Rule(NETWORK, refine=True),
     "urllib3.exceptions.TimeoutError": Rule(TIMEOUT),
     "urllib3.exceptions.MaxRetryError": Rule(NETWORK, inner="reason", refine=True),
     "urllib3.exceptions.SSLError": Rule(NETWORK, inner="args", refine=True),

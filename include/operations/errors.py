@@ -222,9 +222,20 @@ def _read_http(exc: BaseException) -> tuple[Verdict, str] | None:
 def _read_sqlstate(exc: BaseException) -> tuple[Verdict, str] | None:
     state = _peek(exc, "sqlstate") or _peek(exc, "pgcode")
     if not isinstance(state, str) or not re.fullmatch(r"[0-9A-Z]{5}", state):
-        return None
+        return _read_failed_login(exc)
     verdict = rules.SQLSTATE.get(state) or rules.SQLSTATE_CLASS.get(state[:2]) or rules.DATABASE_FOR_GOOD
     return verdict, state
+
+
+def _read_failed_login(exc: BaseException) -> tuple[Verdict, str] | None:
+    """Tell a refused login from an unreachable server: libpq gives no SQLSTATE for either.
+
+    It does say whether it came as far as the password. A missing database, or slots kept for superusers, look the
+    same from here, since the server reports them after the login.
+    """
+    connection = _peek(exc, "pgconn")
+    asked = _peek(connection, "needs_password") is True or _peek(connection, "used_password") is True
+    return (rules.AUTH, "LOGIN_REFUSED") if asked and _peek(connection, "backend_pid") == 0 else None
 
 
 def _read_neo4j(exc: BaseException) -> tuple[Verdict, str] | None:
