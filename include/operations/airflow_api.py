@@ -194,7 +194,7 @@ class AirflowApi:
             raise AirflowApiError(f"Airflow at {self._url} did not answer in time ({type(error).__name__}).") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise AirflowApiError(
-                f"Airflow at {self._url} cannot be reached ({type(error).__name__}): is it up, is AIRFLOW_API_URL right?"
+                f"Airflow at {self._url} cannot be reached ({type(error).__name__}): is it up? AIRFLOW_API_URL right?"
             ) from error
 
 
@@ -226,8 +226,8 @@ def _checked(response: httpx.Response) -> Any:
         # Not followed, because a POST would arrive as a GET.
         raise AirflowApiError(f"{response.request.url.path} redirects elsewhere: correct AIRFLOW_API_URL.")
     what = f"{response.request.method} {response.request.url.path} answered {response.status_code}"
-    error = httpx.HTTPStatusError(what, request=response.request, response=response)
-    raise AirflowApiError(f"{what}: {_detail(response)}") from error
+    cause = httpx.HTTPStatusError(what, request=response.request, response=response)
+    raise AirflowApiError(f"{what}: {_detail(response)}") from cause
 
 
 def _detail(response: httpx.Response) -> str:
