@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 PY := .venv/bin/python
 COMPILE := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header
-STYLED := include local dags plugins tests benchmarks .astro
+STYLED := include local dags tests benchmarks .astro
 export PYTHONPATH := $(CURDIR)
 export PYTHONUNBUFFERED := 1
 

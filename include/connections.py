@@ -1,0 +1,112 @@
+"""One factory per server: from an Airflow connection id to a client with bounded pool and timeouts.
+
+Inside a task Airflow resolves the id; outside one, `AIRFLOW_CONN_<ID>` in the environment does.
+Every client is closed at the end of its `with` block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import neo4j
+    import psycopg
+    import redis
+    from airflow.sdk import Connection
+
+REDIS = "organism_redis"
+NEO4J = "organism_neo4j"
+WAREHOUSE = "warehouse"
+
+_CONNECT_S = 5
+_POOL_NEO4J = 20
+_POOL_REDIS = 50
+# The longest a server may take over one reply. A page of 10,000 entries takes 0.1 s.
+_REDIS_REPLY_S = 20
+_LIBPQ_EXTRAS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "options", "target_session_attrs")
+
+
+def _connection(conn_id: str) -> Connection:
+    from airflow.sdk import Connection
+
+    found: Connection = Connection.get(conn_id)
+    return found
+
+
+@contextmanager
+def redis_client(conn_id: str = REDIS) -> Iterator[redis.Redis]:
+    """A Redis client that answers with bytes and never repeats a command by itself.
+
+    A repeated XADD whose first reply was lost adds the entry twice; a repeated XREADGROUP hides
+    that entries went to the pending list. The task is the unit that is repeated.
+    """
+    import redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    found = _connection(conn_id)
+    extra = found.extra_dejson
+    tls: dict[str, Any] = {key: value for key, value in extra.items() if key.startswith("ssl")}
+    client = redis.Redis(
+        host=found.host or "localhost",
+        port=found.port or 6379,
+        db=int(extra.get("db") or found.schema or 0),
+        username=found.login or None,
+        password=found.password or None,
+        socket_connect_timeout=_CONNECT_S,
+        socket_timeout=_REDIS_REPLY_S,
+        max_connections=_POOL_REDIS,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
+        **tls,
+    )
+    with client:
+        yield client
+
+
+@contextmanager
+def neo4j_driver(conn_id: str = NEO4J) -> Iterator[tuple[neo4j.Driver, str | None]]:
+    """A Neo4j driver, and the database to use (the connection's schema; None: the server's default)."""
+    import neo4j
+
+    found = _connection(conn_id)
+    extra = found.extra_dejson
+    scheme = extra.get("scheme", "bolt")
+    driver = neo4j.GraphDatabase.driver(
+        f"{scheme}://{found.host or 'localhost'}:{found.port or 7687}",
+        auth=(found.login or "neo4j", found.password or ""),
+        connection_timeout=_CONNECT_S,
+        connection_acquisition_timeout=_CONNECT_S,
+        max_connection_pool_size=_POOL_NEO4J,
+        max_connection_lifetime=3600,
+        max_transaction_retry_time=30,
+    )
+    with driver:
+        yield driver, found.schema or None
+
+
+@contextmanager
+def warehouse(conn_id: str = WAREHOUSE) -> Iterator[psycopg.Connection]:
+    """A Postgres connection: one transaction, committed at the end, rolled back by an exception."""
+    import psycopg
+
+    with psycopg.connect(
+        **warehouse_arguments(conn_id), connect_timeout=_CONNECT_S, application_name="pipelines"
+    ) as connection:
+        yield connection
+
+
+def warehouse_arguments(conn_id: str = WAREHOUSE) -> dict[str, Any]:
+    """The connection's host, port, database, user, password and TLS settings under libpq's names."""
+    found = _connection(conn_id)
+    options = {name: value for name, value in found.extra_dejson.items() if name in _LIBPQ_EXTRAS}
+    return {
+        "host": found.host or "localhost",
+        "port": found.port or 5432,
+        "dbname": found.schema or "warehouse",
+        "user": found.login,
+        "password": found.password,
+        **options,
+    }

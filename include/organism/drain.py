@@ -1,0 +1,267 @@
+"""From the stream into the graph, batch after batch, until the backlog or the time is used up.
+
+While the graph writes one batch (in a thread that waits for the server), the next one is read and
+checked, so the graph never waits for Python.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import neo4j.exceptions
+
+from include.operations.faults import fault_point
+from include.operations.log import log_event
+from include.organism.batch import aggregate, event_digest
+from include.organism.deadletter import DeadLetters
+from include.organism.graph import Change, PeopleGraph
+from include.organism.ledger import Ledger, Totals
+from include.organism.messages import Interaction, InvalidMessageError, Limits, parse
+from include.organism.seen import SeenEvents, pack
+from include.organism.settings import Settings
+from include.organism.stream import ZERO, Entry, InteractionStream, StreamId
+
+log = logging.getLogger(__name__)
+
+_REFUSED = "Neo.ClientError.Schema.ConstraintValidationFailed"
+_TOO_LARGE = frozenset(
+    {
+        "Neo.TransientError.General.TransactionMemoryLimit",
+        "Neo.TransientError.General.MemoryPoolOutOfMemoryError",
+        "Neo.TransientError.General.TransactionOutOfMemoryError",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One entry and what becomes of it: an interaction to apply, or a count."""
+
+    entry: Entry
+    outcome: str  # apply | duplicate | dead | trimmed
+    interaction: Interaction | None = None
+    digest: int = 0
+
+
+class Drain:
+    """One writer's pass over the stream; `ledger` is where it stands."""
+
+    def __init__(
+        self,
+        stream: InteractionStream,
+        graph: PeopleGraph,
+        dead: DeadLetters,
+        settings: Settings,
+        ledger: Ledger,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.ledger = ledger
+        self.acknowledged = 0
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self._stream = stream
+        self._graph = graph
+        self._dead = dead
+        self._settings = settings
+        self._clock = clock
+        self._start = clock()
+        self._unacknowledged = 0
+        self._refused: list[int] = []
+        now_ms = stream.time_ms()
+        self._now_ms = now_ms
+        self._limits = Limits(
+            earliest_ms=round(settings.earliest_event * 1000),
+            latest_ms=now_ms + round(settings.future_tolerance_s * 1000),
+            max_targets=settings.max_targets,
+            max_field_bytes=settings.max_field_bytes,
+        )
+        with self._timed("remember"):
+            self._seen = SeenEvents(graph.seen_since(ledger.watermark.ms - settings.dedupe_window_ms))
+
+    def run(self) -> bool:
+        """Drain; returns whether the backlog is gone (False: the time budget was spent first).
+
+        Raises:
+            LeaseLost: another writer took over. What was committed stays; nothing else was written.
+        """
+        self._drain_late()
+        with ThreadPoolExecutor(1, thread_name_prefix="graph-writer") as writer:
+            return self._pump(writer)
+
+    # --- entries behind the watermark -------------------------------------------------
+
+    def _pump(self, writer: ThreadPoolExecutor) -> bool:
+        cursor = self.ledger.watermark
+        commit: Future[Ledger] | None = None
+        drained = False
+        while self._clock() - self._start < self._settings.time_budget_s:
+            entries = self._next(cursor)
+            if not entries:
+                drained = True
+                break
+            items = self._check(entries)
+            self._settle(commit)
+            fault_point("update.before_write")
+            commit = writer.submit(self._commit, items, cursor, entries[-1].id, self.ledger)
+            self._unacknowledged += len(entries)
+            cursor = entries[-1].id
+        self._settle(commit)
+        return drained
+
+    def _settle(self, commit: Future[Ledger] | None) -> None:
+        """Wait for the batch in flight; acknowledge when many committed entries have piled up."""
+        if commit is None:
+            return
+        with self._timed("wait"):
+            self.ledger = commit.result()
+        while self._refused:
+            self._seen.forget(self._refused.pop())
+        fault_point("update.after_commit")
+        if self._unacknowledged > self._settings.max_unacknowledged:
+            with self._timed("acknowledge"):
+                self.acknowledged += self._stream.acknowledge_through(self.ledger.watermark)
+            self._unacknowledged = 0
+
+    def _next(self, cursor: StreamId) -> list[Entry]:
+        """The next entries in id order: first what is pending behind `cursor`, then new ones.
+
+        A reply that was lost, or a zombie that reads under our name, leaves pending entries between
+        `cursor` and the first new one. Passing over them would count them as done: read again.
+        """
+        size = self._settings.batch_size
+        with self._timed("read"):
+            entries = self._stream.read_pending(cursor, size)
+            if entries:
+                return entries
+            entries = self._stream.read_new(size)
+            if entries and self._stream.has_pending_between(cursor, entries[0].id):
+                entries = self._stream.read_pending(cursor, size)
+            return entries
+
+    # --- entries out of order -----------------------------------------------------------
+
+    def _drain_late(self) -> None:
+        """Apply entries at or below the watermark that are not known to be done.
+
+        They come from other consumers, or from a Redis that went back in time. Only their event id
+        tells whether they were applied; one that is older than the remembered ids is for a person.
+        """
+        stream, size = self._stream, self._settings.batch_size
+        claimed = stream.claimed
+        if stream.state().delivered_id < self.ledger.watermark:
+            while stream.read_new(size, consumer=claimed) and stream.state().delivered_id < self.ledger.watermark:
+                pass
+        while entries := stream.read_pending(ZERO, size, consumer=claimed):
+            items = self._check(entries, late=True)
+            self.ledger = self._commit(items, None, self.ledger.watermark, self.ledger)
+            stream.acknowledge([str(entry.id).encode() for entry in entries])
+
+    # --- checking -----------------------------------------------------------------------
+
+    def _check(self, entries: list[Entry], *, late: bool = False) -> list[Item]:
+        """Validate and deduplicate; entries that cannot be used are parked before the commit."""
+        rejected: list[tuple[Entry, InvalidMessageError]] = []
+        items: list[Item] = []
+        with self._timed("check"):
+            parsed = [self._parse(entry, rejected) for entry in entries]
+            valid = [item for item in parsed if item is not None]
+            digests = [event_digest(item.event_id) for item in valid]
+            fresh = iter(zip(digests, self._seen.unseen(digests), strict=True))
+            for entry, interaction in zip(entries, parsed, strict=True):
+                if interaction is None:
+                    items.append(Item(entry, "trimmed" if entry.raw is None else "dead"))
+                    continue
+                digest, new = next(fresh)
+                if new and late and self._is_forgotten(entry):
+                    rejected.append((entry, _ambiguous(self._settings.dedupe_window_h)))
+                    items.append(Item(entry, "dead"))
+                elif new:
+                    items.append(Item(entry, "apply", interaction, digest))
+                else:
+                    items.append(Item(entry, "duplicate"))
+        self._park(rejected)
+        return items
+
+    def _parse(self, entry: Entry, rejected: list[tuple[Entry, InvalidMessageError]]) -> Interaction | None:
+        if entry.raw is None:
+            return None
+        try:
+            return parse(entry.raw, self._limits)
+        except InvalidMessageError as why:
+            rejected.append((entry, why))
+        except Exception as error:  # noqa: BLE001 - one entry must never stop the watermark for all others
+            kind = type(error).__name__
+            log_event(log, "unexpected_message_error", level=logging.ERROR, entry=str(entry.id), error=kind)
+            rejected.append(
+                (entry, InvalidMessageError("unexpected", f"checking failed with {kind}: please report this"))
+            )
+        return None
+
+    def _is_forgotten(self, entry: Entry) -> bool:
+        return entry.id.ms < self.ledger.watermark.ms - self._settings.dedupe_window_ms
+
+    def _park(self, rejected: list[tuple[Entry, InvalidMessageError]]) -> None:
+        if not rejected:
+            return
+        with self._timed("park"):
+            self._dead.park(rejected, self._now_ms)
+        for code, count in Counter(why.code for _, why in rejected).items():
+            log_event(log, "dead_letters", level=logging.WARNING, code=code, count=count)
+
+    # --- committing ---------------------------------------------------------------------
+
+    def _commit(self, items: list[Item], after: StreamId | None, upto: StreamId, ledger: Ledger) -> Ledger:
+        """One transaction; when the graph refuses the data, halves, down to the entry at fault."""
+        with self._timed("write"):
+            try:
+                return self._graph.apply(self._change(items, after, upto), ledger)
+            except neo4j.exceptions.Neo4jError as error:
+                if error.code != _REFUSED and not (error.code in _TOO_LARGE and len(items) > 1):
+                    raise
+                refusal = error
+        if len(items) == 1:
+            why = InvalidMessageError("graph_refused", f"the graph refuses it: {refusal.code}")
+            self._park([(items[0].entry, why)])
+            self._refused.append(items[0].digest)
+            return self._graph.apply(self._change([Item(items[0].entry, "dead")], after, upto), ledger)
+        log_event(log, "batch_halved", level=logging.WARNING, entries=len(items), code=refusal.code)
+        middle = len(items) // 2
+        first, second = items[:middle], items[middle:]
+        between = None if after is None else first[-1].entry.id
+        ledger = self._commit(first, after, between or upto, ledger)
+        return self._commit(second, between, upto, ledger)
+
+    def _change(self, items: list[Item], after: StreamId | None, upto: StreamId) -> Change:
+        batch = aggregate((i.interaction for i in items if i.interaction is not None), self._settings.half_life_ms)
+        outcomes = Counter(item.outcome for item in items)
+        totals = Totals(
+            read=len(items) - outcomes["trimmed"],
+            written=batch.written,
+            duplicates=outcomes["duplicate"],
+            skipped_system=batch.skipped["system"],
+            skipped_self_loop=batch.skipped["self_loop"],
+            dead=outcomes["dead"],
+        )
+        digests = [item.digest for item in items if item.outcome == "apply"]
+        return Change(batch, after, upto, pack(digests), totals)
+
+    @contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        start = self._clock()
+        try:
+            yield
+        finally:
+            self.seconds[phase] += self._clock() - start
+
+
+def _ambiguous(window_h: float) -> InvalidMessageError:
+    return InvalidMessageError(
+        "ambiguous_redelivery",
+        f"delivered again more than {window_h:g} hours after its time: it may have been counted already; "
+        "discard it, or replay it if you know that it was not",
+    )
