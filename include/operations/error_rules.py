@@ -195,6 +195,7 @@ RULES: Final[dict[str, Rule]] = {
     "http.client.HTTPException": Rule(NETWORK),
     # HTTP clients
     "requests.exceptions.HTTPError": Rule(NETWORK, reader="http"),
+    "requests.exceptions.ConnectTimeout": Rule(TIMEOUT),
     "requests.exceptions.Timeout": Rule(TIMEOUT),
     "requests.exceptions.ConnectionError": Rule(NETWORK, inner="args", refine=True),
     # An answer that is not JSON comes from a proxy or a maintenance page in front of the service.
@@ -258,7 +259,6 @@ RULES: Final[dict[str, Rule]] = {
     "neo4j._exceptions.BoltError": Rule(NETWORK, refine=True),
     # PostgreSQL and what sits on it
     "psycopg.errors.ConnectionTimeout": Rule(TIMEOUT, reader="sqlstate"),
-    "psycopg_pool.PoolTimeout": Rule(TIMEOUT),
     **{
         f"{driver}.{name}": Rule(verdict, reader="sqlstate", refine=verdict is NETWORK)
         for driver in ("psycopg", "psycopg2")
