@@ -1,0 +1,53 @@
+"""Fixtures shared by all tests: private servers, started when first asked for, stopped at the end of the session."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.servers import Neo4jServer, PostgresServer, RedisServer
+
+# Servers named by AIRFLOW_CONN_* are never used here: tests delete data.
+
+
+@pytest.fixture(scope="session")
+def server_state() -> Iterator[Path]:
+    """State directory of this test session's servers."""
+    with tempfile.TemporaryDirectory(prefix="organism-test-", ignore_cleanup_errors=True) as directory:
+        yield Path(directory)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(server_state: Path) -> Iterator[PostgresServer]:
+    """Real PostgreSQL 18; `.url` is the empty database `warehouse`, `.create_database(name)` makes more."""
+    server = PostgresServer(server_state, usual_port=False)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_server(server_state: Path) -> Iterator[RedisServer]:
+    """Real Redis 7 with appendonly; survives `.kill()` and `.start()` with its data."""
+    server = RedisServer(server_state, usual_port=False)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def neo4j_server(server_state: Path) -> Iterator[Neo4jServer]:
+    """Real Neo4j Community 5.26; `.uri` and `.auth` are what the driver wants."""
+    server = Neo4jServer(server_state, usual_port=False)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
