@@ -61,6 +61,14 @@ format: .venv/.dev ## let ruff mend what it can
 types: .venv/.dev ## mypy, strict for include/ and local/
 	$(PY) -m mypy
 
+docs: .venv/.dev ## write the pages that are made from the code (docs/DAGs.md, docs/errors.md)
+	@$(PY) -m include.operations.docs
+
+docs-check: .venv/.dev ## fail when one of those pages is stale
+	@$(PY) -m include.operations.docs --check
+
+check: lint types docs-check test ## everything CI runs
+
 # --- benchmarks ------------------------------------------------------------------
 .PHONY: bench-stream
 bench-stream: .venv/.dev ## stream to graph: ratios against the naive loop and the bare writer

@@ -6,7 +6,7 @@ import pytest
 from airflow.sdk import dag, task
 
 from include.operations.callbacks import log_failure
-from include.operations.dag_defaults import ALLOWED_TAGS, DOMAINS, SUBJECTS, dag_defaults
+from include.operations.dag_defaults import ALLOWED_TAGS, DOMAINS, KILLED_RETRY_DELAY, SUBJECTS, dag_defaults
 from include.operations.retry import ClassRetryPolicy
 
 
@@ -34,6 +34,7 @@ def test_a_dag_takes_them():
     assert only.owner == "people-graph"
     assert only.retries == 3
     assert only.retry_policy == ClassRetryPolicy()
+    assert only.retry_delay == KILLED_RETRY_DELAY
     assert only.execution_timeout == timedelta(minutes=4)
     assert list(only.on_failure_callback) == [log_failure]
     assert made.on_failure_callback in (log_failure, [log_failure])

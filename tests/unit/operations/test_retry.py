@@ -158,7 +158,7 @@ def test_airflow_reaches_the_policy():
 
     class Log:
         def info(self, event, **fields):
-            self.fields = fields
+            self.event, self.fields = event, fields
 
         def exception(self, *args):
             raise AssertionError(args)
