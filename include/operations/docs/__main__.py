@@ -7,16 +7,9 @@ import difflib
 import os
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
-from include.operations.docs import dags, errors
-
 _ROOT = Path(__file__).resolve().parents[3]
-_PAGES: dict[str, Callable[[], str]] = {
-    "docs/DAGs.md": lambda: dags.render(_ROOT / "dags"),
-    "docs/errors.md": errors.render,
-}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,10 +18,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="change nothing, fail when a page is stale")
     check = parser.parse_args(arguments).check
     with tempfile.TemporaryDirectory() as home:
-        # Airflow writes a configuration and logs into its home when it is imported; not into the user's.
+        # Airflow reads this when it is first imported, and writes a configuration and logs there.
         os.environ |= {"AIRFLOW_HOME": home, "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING"}
+        from include.operations.docs import dags, errors
+
         try:
-            fresh = {name: make() for name, make in _PAGES.items()}
+            fresh = {"docs/DAGs.md": dags.render(_ROOT / "dags"), "docs/errors.md": errors.render()}
         except dags.DagImportFailed as error:
             sys.stderr.write(f"docs: a DAG file cannot be imported: {error}\n")
             return 1
