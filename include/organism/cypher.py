@@ -49,42 +49,43 @@ ON CREATE SET e.provisional = true, e.created_at = timestamp(), e.degree = 0, e.
 SET e.strength = coalesce(e.strength, 0.0) + row[1], e.touched_epoch = $epoch
 """
 
-# Of an edge: [source, target, count, weight, recency_weight, first_at, last_at]
+# Of an edge: [source, target, count, weight, recency_weight, first_at, last_at]; see batch.py for the formulas.
+# Then the degree of everyone with a new edge (one whose count is what this row brought): distinct people
+# interacted with in either direction; a pair that writes both ways counts once.
 WRITE_EDGES = """
 UNWIND $edges AS row
 MATCH (a:Employee {id: row[0]})
 MATCH (b:Employee {id: row[1]})
 MERGE (a)-[r:INTERACTS]->(b)
-ON CREATE SET r.count = 0, r.weight = 0.0, r.recency_weight = 0.0, r.first_at = row[5], r.last_at = row[6]
-WITH a, b, r, row, r.count = 0 AS created, CASE WHEN row[6] > r.last_at THEN row[6] ELSE r.last_at END AS latest
-SET r.recency_weight = r.recency_weight * exp($rate * (r.last_at - latest)) + row[4] * exp($rate * (row[6] - latest)),
-    r.count = r.count + row[2],
-    r.weight = r.weight + row[3],
-    r.first_at = CASE WHEN row[5] < r.first_at THEN row[5] ELSE r.first_at END,
-    r.last_at = latest
-WITH a, b, created WHERE created
-RETURN a.id AS source, b.id AS target
-"""
-
-# Degree: distinct people interacted with, in either direction (a pair that writes both ways counts once).
-WRITE_DEGREES = """
-UNWIND $ids AS id
-MATCH (e:Employee {id: id})
-WITH e, COUNT { MATCH (e)-[:INTERACTS]-(other) RETURN DISTINCT other } AS degree, $people AS people
+ON CREATE SET r.count = row[2], r.weight = row[3], r.recency_weight = row[4], r.first_at = row[5], r.last_at = row[6]
+ON MATCH SET
+  r.recency_weight =
+    r.recency_weight * exp($rate * (r.last_at - CASE WHEN row[6] > r.last_at THEN row[6] ELSE r.last_at END))
+    + row[4] * exp($rate * (row[6] - CASE WHEN row[6] > r.last_at THEN row[6] ELSE r.last_at END)),
+  r.count = r.count + row[2],
+  r.weight = r.weight + row[3],
+  r.first_at = CASE WHEN row[5] < r.first_at THEN row[5] ELSE r.first_at END,
+  r.last_at = CASE WHEN row[6] > r.last_at THEN row[6] ELSE r.last_at END
+WITH a, b, r, row WHERE r.count = row[2]
+WITH collect(a) + collect(b) AS gained
+CALL () { MATCH (everyone:Employee) RETURN count(everyone) AS people }
+UNWIND gained AS e
+WITH DISTINCT e, people
+WITH e, people, COUNT { MATCH (e)-[:INTERACTS]-(other) RETURN DISTINCT other } AS degree
 SET e.degree = degree,
     e.degree_centrality = CASE WHEN people > 1 THEN toFloat(degree) / (people - 1) ELSE 0.0 END
 """
 
 COUNT_PEOPLE = "MATCH (e:Employee) RETURN count(e) AS people"
 
-REMEMBER_EVENTS = """
-CREATE (:SeenEvents {key: $key, last_ms: $last_ms, digests: $digests})
-"""
-
+# The event ids (packed digests) and the new watermark belong to the same transaction as the edges.
 ADVANCE_LEDGER = """
 MATCH (l:StreamLedger {key: $key})
 SET l.watermark_ms = $ms, l.watermark_seq = $seq, l.last_batch = $batch, l.lease_until = timestamp() + $ttl_ms,
     l += $totals
+FOREACH (_ IN CASE WHEN $digests IS NULL THEN [] ELSE [1] END |
+  CREATE (:SeenEvents {key: $key, last_ms: $ms, digests: $digests}))
+RETURN l
 """
 
 # --- the end of a run -------------------------------------------------------------

@@ -120,45 +120,40 @@ class PeopleGraph:
             held = _one(tx.run(cypher.LOCK_LEDGER, key=self._key))
             self._check_epoch(held["epoch"], ledger.epoch)
             stands = StreamId(held["ms"], held["seq"])
-            if held["last_batch"] != mark:
-                if change.after is not None and stands != change.after:
-                    raise LeaseLost(
-                        f"the ledger stands at {stands}, this batch begins at {change.after}",
-                        what_to_do="nothing: the next run goes on from the ledger",
-                    )
-                self._write_change(tx, change, ledger, mark)
-            return Ledger.from_node(_one(tx.run(cypher.READ_LEDGER, key=self._key))["l"])
+            if held["last_batch"] == mark:
+                return Ledger.from_node(_one(tx.run(cypher.READ_LEDGER, key=self._key))["l"])
+            if change.after is not None and stands != change.after:
+                raise LeaseLost(
+                    f"the ledger stands at {stands}, this batch begins at {change.after}",
+                    what_to_do="nothing: the next run goes on from the ledger",
+                )
+            return self._write_change(tx, change, ledger, mark)
 
         return self._write(work)
 
-    def _write_change(self, tx: neo4j.ManagedTransaction, change: Change, ledger: Ledger, mark: str) -> None:
+    def _write_change(self, tx: neo4j.ManagedTransaction, change: Change, ledger: Ledger, mark: str) -> Ledger:
         batch = change.batch
-        created_people = created_edges = 0
+        people_created = edges_created = 0
         if batch.edges:
-            summary = tx.run(cypher.WRITE_PEOPLE, people=batch.people, epoch=ledger.epoch).consume()
-            created_people = summary.counters.nodes_created
-            created = tx.run(cypher.WRITE_EDGES, edges=batch.edges, rate=self._rate).values()
-            created_edges = len(created)
+            people = tx.run(cypher.WRITE_PEOPLE, people=batch.people, epoch=ledger.epoch).consume()
+            people_created = people.counters.nodes_created
+            edges = tx.run(cypher.WRITE_EDGES, edges=batch.edges, rate=self._rate).consume()
+            edges_created = edges.counters.relationships_created
             fault_point("graph.in_transaction")
-            if created:
-                ids = sorted({person for pair in created for person in pair})
-                people = _one(tx.run(cypher.COUNT_PEOPLE))["people"]
-                tx.run(cypher.WRITE_DEGREES, ids=ids, people=people).consume()
-        if change.digests:
-            tx.run(cypher.REMEMBER_EVENTS, key=self._key, last_ms=change.upto.ms, digests=change.digests).consume()
         known = Totals(
-            edges_touched=len(batch.edges), edges_created=created_edges, people_created=created_people, batches=1
+            edges_touched=len(batch.edges), edges_created=edges_created, people_created=people_created, batches=1
         )
-        totals = ledger.totals + change.totals + known
-        tx.run(
+        advanced = tx.run(
             cypher.ADVANCE_LEDGER,
             key=self._key,
             ms=change.upto.ms,
             seq=change.upto.seq,
             batch=mark,
             ttl_ms=self._ttl_ms,
-            totals=totals.as_dict(),
-        ).consume()
+            totals=(ledger.totals + change.totals + known).as_dict(),
+            digests=change.digests or None,
+        )
+        return Ledger.from_node(_one(advanced)["l"])
 
     def seen_since(self, ms: int) -> Iterator[bytes]:
         """Packed digests of the events applied at or after stream time `ms`, a chunk per batch."""
