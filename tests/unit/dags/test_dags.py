@@ -1,0 +1,38 @@
+"""The DAG files of the repository keep the policy."""
+
+import pytest
+
+from tests.unit.dags.policy import FOLDER, complaints, hashes
+
+FILES = sorted(str(file.relative_to(FOLDER)) for file in FOLDER.rglob("*.py"))
+# The contract of the design: which file makes which DAGs.
+EXPECTED = {
+    "organism/incremental_update.py": ["organism_incremental_update"],
+    "organism/load_roster.py": ["organism_load_roster"],
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_policy(seen, name):
+    assert complaints(seen, FOLDER, name) == []
+
+
+@pytest.mark.parametrize(("name", "dag_ids"), EXPECTED.items())
+def test_contract(seen, name, dag_ids):
+    if name not in FILES:
+        pytest.skip("not written yet")
+    assert [dag["dag_id"] for dag in seen["files"][str(FOLDER / name)]["dags"]] == dag_ids
+
+
+def test_every_file_is_in_the_contract():
+    assert set(FILES) <= set(EXPECTED), "add the new file and its DAG ids to EXPECTED"
+
+
+def test_two_parses_make_one_version(seen, seen_again):
+    """Airflow makes a new DAG version whenever the serialised form changes, so it must not change by itself."""
+    assert hashes(seen, FOLDER) == hashes(seen_again, FOLDER)
+
+
+def test_heavy_modules_are_not_already_loaded(seen):
+    """Else the check for heavy imports would be blind to them."""
+    assert not {"redis", "neo4j", "psycopg", "pandas", "numpy", "networkx"} & set(seen["baseline"])
