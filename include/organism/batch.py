@@ -21,19 +21,24 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from include.organism.messages import SYSTEM, Interaction
 
-EdgeRow = list[str | int | float]
-DIGEST_BYTES = 8
+EdgeRow = tuple[str, str, int, float, float, int, int]
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+_blake2b = hashlib.blake2b
 
 
-def event_digest(event_id: str) -> int:
+def event_digest(event_id: bytes) -> int:
     """64-bit BLAKE2b digest of a producer's event id, as an unsigned integer.
 
     Among 4.5 million remembered ids (72 h at 1.5 million a day) the chance that a new id meets
     another's digest is 2.4e-13: one wrongly dropped event in about 7,500 years.
     """
-    return int.from_bytes(hashlib.blake2b(event_id.encode(), digest_size=DIGEST_BYTES).digest(), "little")
+    return int.from_bytes(_blake2b(event_id, digest_size=8).digest(), "little")
 
 
 @dataclass(slots=True)
@@ -49,49 +54,56 @@ class Batch:
     """
 
     edges: list[EdgeRow]
-    people: list[list[str | float]]
+    people: list[tuple[str, float]]
     written: int
     skipped: Counter[str] = field(default_factory=Counter)
 
 
 def aggregate(interactions: Iterable[Interaction], half_life_ms: float) -> Batch:
     """Sum interactions by directed pair; see the module's formulas."""
-    sums: dict[tuple[str, str], list[float]] = {}
+    numbers: dict[str, int] = {}
+    sources: list[int] = []
+    targets: list[int] = []
+    weights: list[float] = []
+    times: list[int] = []
     skipped: Counter[str] = Counter()
-    for item in interactions:
-        if item.source == SYSTEM:
-            skipped["system"] += len(item.targets)
+    for _, source, people, weight, at in interactions:
+        if source == SYSTEM:
+            skipped["system"] += len(people)
             continue
-        at, weight = item.at_ms, item.weight
-        for target in item.targets:
-            if target == item.source:
+        for target in people:
+            if target == source:
                 skipped["self_loop"] += 1
                 continue
-            key = (item.source, target)
-            edge = sums.get(key)
-            if edge is None:
-                # count, weight, recency_weight, first_at, last_at
-                sums[key] = [1, weight, weight, at, at]
-                continue
-            edge[0] += 1
-            edge[1] += weight
-            if at <= edge[4]:
-                edge[2] += weight * 2.0 ** ((at - edge[4]) / half_life_ms)
-                edge[3] = min(edge[3], at)
-            else:
-                edge[2] = edge[2] * 2.0 ** ((edge[4] - at) / half_life_ms) + weight
-                edge[4] = at
-    return _rows(sums, skipped)
+            sources.append(numbers.setdefault(source, len(numbers)))
+            targets.append(numbers.setdefault(target, len(numbers)))
+            weights.append(weight)
+            times.append(at)
+    if not sources:
+        return Batch([], [], 0, skipped)
+    names = list(numbers)
+    tails, heads, loads = np.array(sources), np.array(targets), np.array(weights)
+    strength = np.bincount(tails, loads, len(names)) + np.bincount(heads, loads, len(names))
+    edges = _edges(names, tails * len(names) + heads, loads, np.array(times), half_life_ms)
+    return Batch(edges, sorted(zip(names, strength.tolist(), strict=True)), len(sources), skipped)
 
 
-def _rows(sums: dict[tuple[str, str], list[float]], skipped: Counter[str]) -> Batch:
-    strength: dict[str, float] = {}
-    edges: list[EdgeRow] = []
-    written = 0
-    for (source, target), edge in sorted(sums.items()):
-        edges.append([source, target, *edge])
-        written += int(edge[0])
-        strength[source] = strength.get(source, 0.0) + edge[1]
-        strength[target] = strength.get(target, 0.0) + edge[1]
-    people: list[list[str | float]] = [[person, added] for person, added in sorted(strength.items())]
-    return Batch(edges, people, written, skipped)
+def _edges(names: list[str], pair: Ints, weight: Floats, time: Ints, half_life_ms: float) -> list[EdgeRow]:
+    order = np.argsort(pair, kind="stable")
+    pair, weight, time = pair[order], weight[order], time[order]
+    starts = np.flatnonzero(np.r_[True, pair[1:] != pair[:-1]])
+    count = np.diff(starts, append=len(pair))
+    first = np.minimum.reduceat(time, starts)
+    last = np.maximum.reduceat(time, starts)
+    decayed = weight * np.exp2((time - np.repeat(last, count)) / half_life_ms)
+    source, target = np.divmod(pair[starts], len(names))
+    columns = (
+        [names[number] for number in source.tolist()],
+        [names[number] for number in target.tolist()],
+        count.tolist(),
+        np.add.reduceat(weight, starts).tolist(),
+        np.add.reduceat(decayed, starts).tolist(),
+        first.tolist(),
+        last.tolist(),
+    )
+    return sorted(zip(*columns, strict=True))

@@ -82,8 +82,17 @@ class DeadLetters:
         """Add each entry with its reason; one that is there already is left alone."""
         with self._redis.pipeline(transaction=False) as pipe:
             for entry, why in rejected:
-                ours: list[str | bytes | int] = [b"reason", why.reason, b"code", why.code, b"original_id", str(entry.id), b"dead_at", now_ms]
-                arguments: list[str | bytes | int] = [str(entry.id), *self._keep(entry.raw or []), *ours]
+                ours: list[str | bytes | int] = [
+                    b"reason",
+                    why.reason,
+                    b"code",
+                    why.code,
+                    b"original_id",
+                    entry.id,
+                    b"dead_at",
+                    now_ms,
+                ]
+                arguments: list[str | bytes | int] = [entry.id, *self._keep(entry.raw or []), *ours]
                 self._park_script(keys=[self.key, self._index], args=arguments, client=pipe)
             pipe.execute()
 

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import neo4j.exceptions
 
@@ -22,7 +22,7 @@ from include.organism.batch import aggregate, event_digest
 from include.organism.deadletter import DeadLetters
 from include.organism.graph import Change, PeopleGraph
 from include.organism.ledger import Ledger, Totals
-from include.organism.messages import Interaction, InvalidMessageError, Limits, parse
+from include.organism.messages import Interaction, InvalidMessageError, Limits, Parser
 from include.organism.seen import SeenEvents, pack
 from include.organism.settings import Settings
 from include.organism.stream import ZERO, Entry, InteractionStream, StreamId
@@ -39,14 +39,24 @@ _TOO_LARGE = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One entry and what becomes of it: an interaction to apply, or a count."""
+class Checked(NamedTuple):
+    """Entries and what becomes of each, in parallel lists.
 
-    entry: Entry
-    outcome: str  # apply | duplicate | dead | trimmed
-    interaction: Interaction | None = None
-    digest: int = 0
+    Attributes:
+        entries: as read.
+        outcomes: `apply`, `duplicate`, `dead` or `trimmed`.
+        interactions: what to apply; None for the other outcomes.
+        digests: of the event ids; 0 where there is none.
+    """
+
+    entries: list[Entry]
+    outcomes: list[str]
+    interactions: list[Interaction | None]
+    digests: list[int]
+
+    def part(self, part: slice) -> Checked:
+        """The same for some of the entries."""
+        return Checked(self.entries[part], self.outcomes[part], self.interactions[part], self.digests[part])
 
 
 class Drain:
@@ -74,11 +84,13 @@ class Drain:
         self._refused: list[int] = []
         now_ms = stream.time_ms()
         self._now_ms = now_ms
-        self._limits = Limits(
-            earliest_ms=round(settings.earliest_event * 1000),
-            latest_ms=now_ms + round(settings.future_tolerance_s * 1000),
-            max_targets=settings.max_targets,
-            max_field_bytes=settings.max_field_bytes,
+        self._parser = Parser(
+            Limits(
+                earliest_ms=round(settings.earliest_event * 1000),
+                latest_ms=now_ms + round(settings.future_tolerance_s * 1000),
+                max_targets=settings.max_targets,
+                max_field_bytes=settings.max_field_bytes,
+            )
         )
         with self._timed("remember"):
             self._seen = SeenEvents(graph.seen_since(ledger.watermark.ms - settings.dedupe_window_ms))
@@ -104,12 +116,13 @@ class Drain:
             if not entries:
                 drained = True
                 break
-            items = self._check(entries)
+            checked = self._check(entries)
+            last = StreamId.parse(entries[-1].id)
             self._settle(commit)
             fault_point("update.before_write")
-            commit = writer.submit(self._commit, items, cursor, entries[-1].id, self.ledger)
+            commit = writer.submit(self._commit, checked, cursor, last, self.ledger)
             self._unacknowledged += len(entries)
-            cursor = entries[-1].id
+            cursor = last
         self._settle(commit)
         return drained
 
@@ -139,7 +152,7 @@ class Drain:
             if entries:
                 return entries
             entries = self._stream.read_new(size)
-            if entries and self._stream.has_pending_between(cursor, entries[0].id):
+            if entries and self._stream.has_pending_between(cursor, StreamId.parse(entries[0].id)):
                 entries = self._stream.read_pending(cursor, size)
             return entries
 
@@ -157,53 +170,53 @@ class Drain:
             while stream.read_new(size, consumer=claimed) and stream.state().delivered_id < self.ledger.watermark:
                 pass
         while entries := stream.read_pending(ZERO, size, consumer=claimed):
-            items = self._check(entries, late=True)
-            self.ledger = self._commit(items, None, self.ledger.watermark, self.ledger)
-            stream.acknowledge([str(entry.id).encode() for entry in entries])
+            checked = self._check(entries, late=True)
+            self.ledger = self._commit(checked, None, self.ledger.watermark, self.ledger)
+            stream.acknowledge([entry.id for entry in entries])
 
     # --- checking -----------------------------------------------------------------------
 
-    def _check(self, entries: list[Entry], *, late: bool = False) -> list[Item]:
+    def _check(self, entries: list[Entry], *, late: bool = False) -> Checked:
         """Validate and deduplicate; entries that cannot be used are parked before the commit."""
         rejected: list[tuple[Entry, InvalidMessageError]] = []
-        items: list[Item] = []
         with self._timed("check"):
-            parsed = [self._parse(entry, rejected) for entry in entries]
-            valid = [item for item in parsed if item is not None]
-            digests = [event_digest(item.event_id) for item in valid]
-            fresh = iter(zip(digests, self._seen.unseen(digests), strict=True))
-            for entry, interaction in zip(entries, parsed, strict=True):
+            interactions = [self._parse(entry, rejected) for entry in entries]
+            known = [event_digest(item.event_id) for item in interactions if item is not None]
+            unseen = self._seen.unseen(known)
+            outcomes = ["apply"] * len(entries)
+            if len(known) == len(entries) and all(unseen) and not late:
+                return Checked(entries, outcomes, interactions, known)
+            fresh = iter(zip(known, unseen, strict=True))
+            digests = [0] * len(entries)
+            for place, interaction in enumerate(interactions):
                 if interaction is None:
-                    items.append(Item(entry, "trimmed" if entry.raw is None else "dead"))
+                    outcomes[place] = "dead" if entries[place].raw else "trimmed"
                     continue
-                digest, new = next(fresh)
-                if new and late and self._is_forgotten(entry):
-                    rejected.append((entry, _ambiguous(self._settings.dedupe_window_h)))
-                    items.append(Item(entry, "dead"))
-                elif new:
-                    items.append(Item(entry, "apply", interaction, digest))
-                else:
-                    items.append(Item(entry, "duplicate"))
+                digests[place], new = next(fresh)
+                if new and not (late and self._is_forgotten(entries[place])):
+                    continue
+                interactions[place] = None
+                outcomes[place] = "dead" if new else "duplicate"
+                if new:
+                    rejected.append((entries[place], _ambiguous(self._settings.dedupe_window_h)))
         self._park(rejected)
-        return items
+        return Checked(entries, outcomes, interactions, digests)
 
     def _parse(self, entry: Entry, rejected: list[tuple[Entry, InvalidMessageError]]) -> Interaction | None:
-        if entry.raw is None:
+        if not entry.raw:
             return None
         try:
-            return parse(entry.raw, self._limits)
+            return self._parser.parse(entry.raw)
         except InvalidMessageError as why:
             rejected.append((entry, why))
         except Exception as error:  # noqa: BLE001 - one entry must never stop the watermark for all others
             kind = type(error).__name__
-            log_event(log, "unexpected_message_error", level=logging.ERROR, entry=str(entry.id), error=kind)
-            rejected.append(
-                (entry, InvalidMessageError("unexpected", f"checking failed with {kind}: please report this"))
-            )
+            log_event(log, "unexpected_message_error", level=logging.ERROR, entry=entry.id.decode(), error=kind)
+            rejected.append((entry, InvalidMessageError("unexpected", f"checking failed with {kind}: report this")))
         return None
 
     def _is_forgotten(self, entry: Entry) -> bool:
-        return entry.id.ms < self.ledger.watermark.ms - self._settings.dedupe_window_ms
+        return StreamId.parse(entry.id).ms < self.ledger.watermark.ms - self._settings.dedupe_window_ms
 
     def _park(self, rejected: list[tuple[Entry, InvalidMessageError]]) -> None:
         if not rejected:
@@ -215,39 +228,40 @@ class Drain:
 
     # --- committing ---------------------------------------------------------------------
 
-    def _commit(self, items: list[Item], after: StreamId | None, upto: StreamId, ledger: Ledger) -> Ledger:
+    def _commit(self, checked: Checked, after: StreamId | None, upto: StreamId, ledger: Ledger) -> Ledger:
         """One transaction; when the graph refuses the data, halves, down to the entry at fault."""
+        entries = checked.entries
         with self._timed("write"):
             try:
-                return self._graph.apply(self._change(items, after, upto), ledger)
+                return self._graph.apply(self._change(checked, after, upto), ledger)
             except neo4j.exceptions.Neo4jError as error:
-                if error.code != _REFUSED and not (error.code in _TOO_LARGE and len(items) > 1):
+                if error.code != _REFUSED and not (error.code in _TOO_LARGE and len(entries) > 1):
                     raise
                 refusal = error
-        if len(items) == 1:
+        if len(entries) == 1:
             why = InvalidMessageError("graph_refused", f"the graph refuses it: {refusal.code}")
-            self._park([(items[0].entry, why)])
-            self._refused.append(items[0].digest)
-            return self._graph.apply(self._change([Item(items[0].entry, "dead")], after, upto), ledger)
-        log_event(log, "batch_halved", level=logging.WARNING, entries=len(items), code=refusal.code)
-        middle = len(items) // 2
-        first, second = items[:middle], items[middle:]
-        between = None if after is None else first[-1].entry.id
-        ledger = self._commit(first, after, between or upto, ledger)
-        return self._commit(second, between, upto, ledger)
+            self._park([(entries[0], why)])
+            self._refused.append(checked.digests[0])
+            return self._graph.apply(self._change(Checked(entries, ["dead"], [None], [0]), after, upto), ledger)
+        log_event(log, "batch_halved", level=logging.WARNING, entries=len(entries), code=refusal.code)
+        middle = len(entries) // 2
+        between = None if after is None else StreamId.parse(entries[middle - 1].id)
+        ledger = self._commit(checked.part(slice(middle)), after, between or upto, ledger)
+        return self._commit(checked.part(slice(middle, None)), between, upto, ledger)
 
-    def _change(self, items: list[Item], after: StreamId | None, upto: StreamId) -> Change:
-        batch = aggregate((i.interaction for i in items if i.interaction is not None), self._settings.half_life_ms)
-        outcomes = Counter(item.outcome for item in items)
+    def _change(self, checked: Checked, after: StreamId | None, upto: StreamId) -> Change:
+        applied = [item for item in checked.interactions if item is not None]
+        batch = aggregate(applied, self._settings.half_life_ms)
+        outcomes = Counter(checked.outcomes)
         totals = Totals(
-            read=len(items) - outcomes["trimmed"],
+            read=len(checked.entries) - outcomes["trimmed"],
             written=batch.written,
             duplicates=outcomes["duplicate"],
             skipped_system=batch.skipped["system"],
             skipped_self_loop=batch.skipped["self_loop"],
             dead=outcomes["dead"],
         )
-        digests = [item.digest for item in items if item.outcome == "apply"]
+        digests = [d for d, outcome in zip(checked.digests, checked.outcomes, strict=True) if outcome == "apply"]
         return Change(batch, after, upto, pack(digests), totals)
 
     @contextmanager

@@ -9,7 +9,7 @@ import json
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 MAX_ID = 100
 MAX_EVENT_ID = 200
@@ -17,9 +17,13 @@ MAX_TYPE = 50
 MAX_WEIGHT = 100.0
 DEFAULT_WEIGHTS = {"slack_message": 1.0, "jira_action": 3.0, "calendar_event": 5.0}
 SYSTEM = "SYSTEM"
-REQUIRED = ("id", "source", "target", "type", "timestamp")
-OPTIONAL = ("weight", "metadata", "event_type")
+REQUIRED = (b"id", b"source", b"target", b"type", b"timestamp")
+OPTIONAL = (b"weight", b"metadata", b"event_type")
+_REQUIRED = frozenset(REQUIRED)
 _KNOWN = frozenset(REQUIRED + OPTIONAL)
+# Remembered values of one kind; then the memory starts anew.
+_MOST_KNOWN = 100_000
+T = TypeVar("T")
 
 
 class InvalidMessageError(Exception):
@@ -54,108 +58,170 @@ class Limits:
     max_field_bytes: int = 65_536
 
 
-@dataclass(frozen=True, slots=True)
-class Interaction:
+class Interaction(NamedTuple):
     """One valid entry: `source` did something with each of `targets` at `at_ms` (epoch milliseconds)."""
 
-    event_id: str
+    event_id: bytes
     source: str
     targets: tuple[str, ...]
     weight: float
     at_ms: int
 
 
-def parse(raw: list[bytes], limits: Limits) -> Interaction:
-    """Check one entry's flat `[name, value, name, value, ...]` list against the contract.
+class Parser:
+    """Checks entries against the contract. Ids and types that were valid once are remembered.
 
-    Raises:
-        InvalidMessageError: the entry belongs into the dead letters.
+    A batch of thousands of entries names few people, and the graph waits for this code.
     """
-    fields = _text_fields(raw, limits)
-    event_id = _identifier(fields, "id", MAX_EVENT_ID)
-    source = _identifier(fields, "source", MAX_ID)
-    targets = _targets(fields, limits)
-    kind = _identifier(fields, "type", MAX_TYPE)
-    weight = _weight(fields.get("weight"), kind)
-    at_ms = _time_ms(fields["timestamp"], limits)
-    if "metadata" in fields:
-        _check_metadata(fields["metadata"])
-    return Interaction(event_id, source, targets, weight, at_ms)
 
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._targets: dict[bytes, tuple[str, ...]] = {}
+        self._sources: dict[bytes, str] = {}
+        self._weights: dict[bytes, float] = {}
 
-def _text_fields(raw: list[bytes], limits: Limits) -> dict[str, str]:
-    fields: dict[str, str] = {}
-    for position in range(0, len(raw), 2):
-        value = raw[position + 1]
+    def parse(self, raw: list[bytes]) -> Interaction:
+        """Check one entry's flat `[name, value, name, value, ...]` list.
+
+        Raises:
+            InvalidMessageError: the entry belongs into the dead letters.
+        """
+        if tuple(raw[::2]) == REQUIRED:
+            event_id, source, target, kind, moment = raw[1::2]
+            given = metadata = None
+        else:
+            fields = self._fields(raw)
+            event_id, source, target, kind, moment = (fields[name] for name in REQUIRED)
+            given, metadata = fields.get(b"weight"), fields.get(b"metadata")
+        self._check_identifier(event_id, "id", MAX_EVENT_ID)
+        person = self._sources.get(source) or self._source(source)
+        people = self._targets.get(target) or self._target(target)
+        weight = self._weights.get(kind)
+        if weight is None:
+            weight = self._default_weight(kind)
+        if given is not None:
+            weight = _weight(given)
+        at_ms = self._time_ms(moment)
+        if metadata is not None:
+            _check_metadata(metadata)
+        return Interaction(event_id, person, people, weight, at_ms)
+
+    def _fields(self, raw: list[bytes]) -> dict[bytes, bytes]:
+        fields = dict(zip(raw[::2], raw[1::2], strict=True))
+        if 2 * len(fields) != len(raw) or not _REQUIRED <= fields.keys() <= _KNOWN:
+            raise _wrong_names(raw)
+        for name, value in fields.items():
+            self._check_size(value, name.decode())
+        return fields
+
+    def _check_size(self, value: bytes, name: str) -> None:
+        largest = self._limits.max_field_bytes
+        if len(value) > largest:
+            reason = f"field {name!r} has {len(value)} bytes, more than the {largest} allowed"
+            raise InvalidMessageError("field_too_large", reason)
+
+    def _check_identifier(self, value: bytes, name: str, longest: int) -> str:
+        self._check_size(value, name)
+        return _check_identifier(_text(value, name), name, longest)
+
+    def _source(self, value: bytes) -> str:
+        return _remember(self._sources, value, self._check_identifier(value, "source", MAX_ID))
+
+    def _target(self, value: bytes) -> tuple[str, ...]:
+        self._check_size(value, "target")
+        if value.startswith(b"["):
+            people = _people(value, self._limits.max_targets)
+        else:
+            people = (self._check_identifier(value, "target", MAX_ID),)
+        return _remember(self._targets, value, people)
+
+    def _default_weight(self, value: bytes) -> float:
+        kind = self._check_identifier(value, "type", MAX_TYPE)
+        return _remember(self._weights, value, DEFAULT_WEIGHTS.get(kind, 1.0))
+
+    def _time_ms(self, value: bytes) -> int:
+        self._check_size(value, "timestamp")
         try:
-            name = raw[position].decode()
-        except UnicodeDecodeError:
-            raise InvalidMessageError("bad_encoding", "a field name is not valid UTF-8") from None
+            seconds = _number(value, "timestamp")
+        except InvalidMessageError:
+            seconds = _iso_seconds(_text(value, "timestamp"))
+        # Compared as floats first: 1e300 seconds must not become an integer of 300 digits.
+        limits = self._limits
+        if limits.earliest_ms <= seconds * 1000 <= limits.latest_ms:
+            return round(seconds * 1000)
+        if seconds * 1000 > limits.latest_ms:
+            hint = "; epoch milliseconds instead of seconds?" if 1e12 < seconds <= limits.latest_ms else ""
+            reason = f"field 'timestamp' lies in the future of the server's clock{hint}"
+            raise InvalidMessageError("future_timestamp", reason)
+        earliest = datetime.fromtimestamp(limits.earliest_ms / 1000, UTC).date()
+        raise InvalidMessageError("past_timestamp", f"field 'timestamp' lies before {earliest}")
+
+
+def _remember(known: dict[bytes, T], value: bytes, meaning: T) -> T:
+    if len(value) <= MAX_ID:
+        if len(known) >= _MOST_KNOWN:
+            known.clear()
+        known[value] = meaning
+    return meaning
+
+
+def _wrong_names(raw: list[bytes]) -> InvalidMessageError:
+    names = raw[::2]
+    for name in names:
         if name not in _KNOWN:
-            known = ", ".join(REQUIRED + OPTIONAL)
-            raise InvalidMessageError("unknown_field", f"unknown field {name[:40]!r}; the fields are {known}")
-        if name in fields:
-            raise InvalidMessageError("repeated_field", f"field {name!r} appears twice")
-        if len(value) > limits.max_field_bytes:
-            raise InvalidMessageError(
-                "field_too_large",
-                f"field {name!r} has {len(value)} bytes, more than the {limits.max_field_bytes} allowed",
-            )
-        try:
-            fields[name] = value.decode()
-        except UnicodeDecodeError as error:
-            raise InvalidMessageError(
-                "bad_encoding", f"field {name!r} is not valid UTF-8 at byte {error.start}"
-            ) from None
+            known = ", ".join(field.decode() for field in REQUIRED + OPTIONAL)
+            shown = name[:40].decode(errors="replace")
+            return InvalidMessageError("unknown_field", f"unknown field {shown!r}; the fields are {known}")
     for name in REQUIRED:
-        if name not in fields:
-            raise InvalidMessageError("missing_field", f"field {name!r} is missing")
-    return fields
+        if name not in names:
+            return InvalidMessageError("missing_field", f"field {name.decode()!r} is missing")
+    repeated = next(name.decode() for name in names if names.count(name) > 1)
+    return InvalidMessageError("repeated_field", f"field {repeated!r} appears twice")
 
 
-def _identifier(fields: dict[str, str], name: str, longest: int) -> str:
-    value = fields[name]
-    _check_identifier(value, f"field {name!r}", longest)
-    return value
-
-
-def _check_identifier(value: str, what: str, longest: int) -> None:
-    if not value or value.isspace():
-        raise InvalidMessageError("empty_field", f"{what} is empty")
-    if len(value) > longest:
-        raise InvalidMessageError("too_long", f"{what} has {len(value)} characters, more than the {longest} allowed")
-    if not value.isprintable():
-        raise InvalidMessageError("control_character", f"{what} holds a control or invisible character")
-
-
-def _targets(fields: dict[str, str], limits: Limits) -> tuple[str, ...]:
-    value = fields["target"]
-    if not value.startswith("["):
-        return (_identifier(fields, "target", MAX_ID),)
+def _text(value: bytes, name: str) -> str:
     try:
-        items = json.loads(value)
+        return value.decode()
+    except UnicodeDecodeError as error:
+        reason = f"field {name!r} is not valid UTF-8 at byte {error.start}"
+        raise InvalidMessageError("bad_encoding", reason) from None
+
+
+def _check_identifier(text: str, name: str, longest: int) -> str:
+    if not text or text.isspace():
+        raise InvalidMessageError("empty_field", f"field {name!r} is empty")
+    if len(text) > longest:
+        reason = f"field {name!r} has {len(text)} characters, more than the {longest} allowed"
+        raise InvalidMessageError("too_long", reason)
+    if not text.isprintable():
+        raise InvalidMessageError("control_character", f"field {name!r} holds a control or invisible character")
+    return text
+
+
+def _people(value: bytes, most: int) -> tuple[str, ...]:
+    try:
+        items = json.loads(_text(value, "target"))
     except (ValueError, RecursionError):
-        raise InvalidMessageError("bad_target", "field 'target' starts with '[' but is not a valid JSON list") from None
+        reason = "field 'target' starts with '[' but is not a valid JSON list"
+        raise InvalidMessageError("bad_target", reason) from None
     if not items:
         raise InvalidMessageError("bad_target", "field 'target' is an empty list")
-    if len(items) > limits.max_targets:
-        raise InvalidMessageError(
-            "too_many_targets", f"field 'target' names {len(items)} people, more than the {limits.max_targets} allowed"
-        )
+    if len(items) > most:
+        reason = f"field 'target' names {len(items)} people, more than the {most} allowed"
+        raise InvalidMessageError("too_many_targets", reason)
     people = []
     for position, item in enumerate(items, start=1):
         person = str(item) if isinstance(item, int) and not isinstance(item, bool) else item
         if not isinstance(person, str):
             raise InvalidMessageError("bad_target", f"item {position} of field 'target' is not an id")
-        _check_identifier(person, f"item {position} of field 'target'", MAX_ID)
-        people.append(person)
+        people.append(_check_identifier(person, f"target[{position}]", MAX_ID))
     return tuple(dict.fromkeys(people))
 
 
-def _number(text: str, name: str) -> float:
+def _number(value: bytes, name: str) -> float:
     # float() also takes "1_000", which no producer means.
     try:
-        number = math.nan if "_" in text else float(text)
+        number = math.nan if b"_" in value else float(value)
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
@@ -163,30 +229,11 @@ def _number(text: str, name: str) -> float:
     return number
 
 
-def _weight(text: str | None, kind: str) -> float:
-    if text is None:
-        return DEFAULT_WEIGHTS.get(kind, 1.0)
-    weight = _number(text, "weight")
+def _weight(value: bytes) -> float:
+    weight = _number(value, "weight")
     if not 0.0 <= weight <= MAX_WEIGHT:
         raise InvalidMessageError("bad_weight", f"field 'weight' is outside 0 to {MAX_WEIGHT:g}")
     return weight
-
-
-def _time_ms(text: str, limits: Limits) -> int:
-    try:
-        seconds = _number(text, "timestamp")
-    except InvalidMessageError:
-        seconds = _iso_seconds(text)
-    # Compared as floats first: 1e300 seconds must not become an integer of 300 digits.
-    if seconds * 1000 > limits.latest_ms:
-        hint = "; epoch milliseconds instead of seconds?" if 1e12 < seconds <= limits.latest_ms else ""
-        raise InvalidMessageError(
-            "future_timestamp", f"field 'timestamp' lies in the future of the server's clock{hint}"
-        )
-    if seconds * 1000 < limits.earliest_ms:
-        earliest = datetime.fromtimestamp(limits.earliest_ms / 1000, UTC).date()
-        raise InvalidMessageError("past_timestamp", f"field 'timestamp' lies before {earliest}")
-    return round(seconds * 1000)
 
 
 def _iso_seconds(text: str) -> float:
@@ -201,10 +248,10 @@ def _iso_seconds(text: str) -> float:
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()
 
 
-def _check_metadata(text: str) -> None:
+def _check_metadata(value: bytes) -> None:
     try:
-        value: Any = json.loads(text)
+        content: Any = json.loads(_text(value, "metadata"))
     except (ValueError, RecursionError):
         raise InvalidMessageError("bad_metadata", "field 'metadata' is not valid JSON") from None
-    if not isinstance(value, dict):
+    if not isinstance(content, dict):
         raise InvalidMessageError("bad_metadata", "field 'metadata' is not a JSON object")

@@ -39,9 +39,9 @@ ZERO = StreamId(0, 0)
 
 
 class Entry(NamedTuple):
-    """A stream entry: its id and its flat field list; None when it was trimmed after delivery."""
+    """A stream entry: its id as Redis writes it, and its flat field list (None: trimmed after delivery)."""
 
-    id: StreamId
+    id: bytes
     raw: list[bytes] | None
 
 
@@ -170,7 +170,7 @@ class InteractionStream:
             return []
         # RESP2 answers with a list of [stream, entries], RESP3 with a mapping.
         entries = next(iter(reply.values())) if isinstance(reply, dict) else reply[0][1]
-        return [Entry(StreamId.parse(entry_id), raw or None) for entry_id, raw in entries]
+        return list(map(Entry._make, entries))
 
     def has_pending_between(self, after: StreamId, before: StreamId) -> bool:
         """Whether our own pending list holds an entry in the open interval (after, before)."""
