@@ -8,12 +8,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -24,6 +26,11 @@ LOG_LIMIT = 20_000_000
 # The kernel ties "parent died" to the *thread* that forked. All children are therefore forked by one thread that lives
 # as long as this process; otherwise a server restarted from a helper thread would be ended together with that thread.
 _FORKER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="local-forker")
+
+# Children we started on purpose. Every other child of this process is an orphan that a dead part left to us.
+_known: set[int] = set()
+_helpers: set[int] = set()
+_registry = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -69,8 +76,7 @@ def setpriv() -> str | None:
     path = shutil.which("setpriv") if sys.platform == "linux" else None
     if path is None:
         return None
-    shown = subprocess.run([path, "--help"], capture_output=True, text=True, check=False).stdout
-    return path if "--pdeathsig" in shown else None
+    return path if "--pdeathsig" in run([path, "--help"]).text else None
 
 
 def tied_to_parent(argv: Sequence[str], stop_signal: signal.Signals, options: Sequence[str] = ()) -> list[str]:
@@ -93,25 +99,82 @@ def open_log(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
 
-def spawn(argv: Sequence[str], *, log: Path, cwd: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Start a long-running child in its own process group, its output appended to a log."""
-
+def _fork(argv: Sequence[str], *, helper: bool, **options: Any) -> subprocess.Popen[bytes]:
     def fork() -> subprocess.Popen[bytes]:
-        output = open_log(log)
-        try:
-            return subprocess.Popen(
-                list(argv),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=cwd,
-                env=dict(env),
-                process_group=0,
-            )
-        finally:
-            os.close(output)
+        with _registry:
+            child = subprocess.Popen(list(argv), stdin=subprocess.DEVNULL, process_group=0, **options)
+            _known.add(child.pid)
+            if helper:
+                _helpers.add(child.pid)
+            return child
 
     return _FORKER.submit(fork).result()
+
+
+def spawn(argv: Sequence[str], *, log: Path, cwd: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start a long-running child in its own process group, its output appended to a log."""
+    output = open_log(log)
+    try:
+        return _fork(argv, helper=False, stdout=output, stderr=subprocess.STDOUT, cwd=cwd, env=dict(env))
+    finally:
+        os.close(output)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A helper that has ended."""
+
+    code: int
+    text: str
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    log: Path | None = None,
+    timeout: float = 60,
+) -> Finished:
+    """Run a helper to its end; its output is returned, and appended to a log when one is given."""
+    options = {"cwd": cwd, "env": None if env is None else dict(env)}
+    child = _fork(argv, helper=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
+    try:
+        output, _ = child.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        kill_child(child)
+        output = child.stdout.read() if child.stdout is not None else b""
+        output += f"\nended: longer than {timeout:.0f} s\n".encode()
+    finally:
+        with _registry:
+            _helpers.discard(child.pid)
+            _known.discard(child.pid)
+    if log is not None:
+        descriptor = open_log(log)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(output)
+    return Finished(child.returncode, output.decode(errors="replace"))
+
+
+def end_helpers() -> None:
+    """Kill the helpers that still run (the whole system is being stopped)."""
+    with _registry:
+        pids = list(_helpers)
+    for pid in pids:
+        end(family(pid), signal.SIGKILL, 1.0)
+
+
+def end_orphans() -> int:
+    """Kill what a dead part left behind: this process is a subreaper, so it arrives here as an unknown child."""
+    with _registry:
+        unknown = [child for child in psutil.Process().children() if child.pid not in _known]
+    for orphan in unknown:
+        for member in reversed(family(orphan.pid)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(orphan.pid, 0)
+    return len(unknown)
 
 
 def family(pid: int) -> list[psutil.Process]:
@@ -135,20 +198,20 @@ def end(processes: Sequence[psutil.Process], sig: signal.Signals, grace: float) 
     psutil.wait_procs(alive, timeout=5)
 
 
-def stop_child(child: subprocess.Popen[bytes], sig: signal.Signals, grace: float) -> bool:
-    """Stop a child cleanly, then end whatever remains of its family. True when it obeyed within the grace time."""
+def stop_child(child: subprocess.Popen[bytes], sig: signal.Signals, patience: float, grace: float) -> None:
+    """Stop a child cleanly, then end whatever remains of its family.
+
+    After `patience` seconds it gets its signal a second time, which for Airflow means "do not wait for tasks";
+    after `grace` more seconds SIGKILL.
+    """
     members = family(child.pid)
-    if child.poll() is None:
-        child.send_signal(sig)
-    try:
-        child.wait(grace)
-        obeyed = True
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait(5)
-        obeyed = False
+    for last_word, seconds in ((sig, patience), (sig, grace), (signal.SIGKILL, 5.0)):
+        if child.poll() is None:
+            child.send_signal(last_word)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(seconds)
+            break
     end([m for m in members if m.pid != child.pid and m.is_running()], signal.SIGTERM, 2.0)
-    return obeyed
 
 
 def kill_child(child: subprocess.Popen[bytes]) -> None:

@@ -48,10 +48,10 @@ class Screen:
                 since = self._busy.get(event.part, (time.monotonic(), ""))[0]
                 self._busy[event.part] = (since, event.detail)
                 if not self._tty:
-                    self._line(f"  {event.part:<15} ...     {event.detail}")
+                    self._line(f"  {event.part:<16} ...     {event.detail}")
             else:
                 self._busy.pop(event.part, None)
-                self._line(f"  {event.part:<15} {event.state:<7} {event.seconds:5.1f} s  {event.detail}".rstrip())
+                self._line(f"  {event.part:<16} {event.state:<7} {event.seconds:5.1f} s  {event.detail}".rstrip())
             self._status()
 
     def tick(self) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from local.servers import Neo4jServer, PostgresServer, RedisServer
+from local.testing import AirflowSystem
 
 # Servers named by AIRFLOW_CONN_* are never used here: tests delete data.
 
@@ -51,3 +52,13 @@ def neo4j_server(server_state: Path) -> Iterator[Neo4jServer]:
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def airflow_system() -> Iterator[AirflowSystem]:
+    """The whole system with a real scheduler: `.env`, `.api`, `.kill_scheduler()`, `.restart_scheduler()`..."""
+    with (
+        tempfile.TemporaryDirectory(prefix="organism-system-", ignore_cleanup_errors=True) as directory,
+        AirflowSystem(Path(directory)) as system,
+    ):
+        yield system

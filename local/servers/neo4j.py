@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from local import maven
+from local import maven, process
 from local.errors import PartError, last_lines
 from local.files import write_private
 from local.ports import answers
@@ -62,7 +61,7 @@ class Neo4jServer(Server):
     name: ClassVar[str] = "neo4j"
     usual_port: ClassVar[int] = 7687
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
-    grace: ClassVar[float] = 20.0
+    patience: ClassVar[float] = 20.0
     start_timeout: ClassVar[float] = 120.0
     _class_path: str = ""
 
@@ -133,19 +132,8 @@ class Neo4jServer(Server):
         write_private(handover, self.password + "\n")
         command = [*self._java(), "org.neo4j.server.startup.Neo4jAdminCommand", "dbms", "set-initial-password"]
         try:
-            self.log.parent.mkdir(parents=True, exist_ok=True)
-            with self.log.open("ab") as log:
-                subprocess.run(
-                    [*command, f"@{handover}"],
-                    env=dict(self._environment()),
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    cwd=self.directory,
-                    check=True,
-                    timeout=60,
-                )
-        except (subprocess.SubprocessError, OSError) as error:
-            reason = f"cannot set the first password: {last_lines(self.log)}"
-            raise PartError(self.name, reason, log=self.log) from error
+            done = process.run([*command, f"@{handover}"], env=self._environment(), cwd=self.directory, log=self.log)
         finally:
             handover.unlink(missing_ok=True)
+        if done.code != 0:
+            raise PartError(self.name, f"cannot set the first password: {last_lines(self.log)}", log=self.log)

@@ -12,7 +12,7 @@ import os
 import pwd
 import shutil
 import signal
-import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -81,7 +81,7 @@ class PostgresServer(Server):
     name: ClassVar[str] = "postgres"
     usual_port: ClassVar[int] = 5432
     stop_signal: ClassVar[signal.Signals] = signal.SIGINT  # fast shutdown: does not wait for open sessions
-    grace: ClassVar[float] = 20.0
+    patience: ClassVar[float] = 20.0
     databases: ClassVar[tuple[str, ...]] = ("airflow", "warehouse")
 
     @property
@@ -177,20 +177,17 @@ class PostgresServer(Server):
         command = [str(binaries() / "initdb"), "-D", str(fresh), "-U", ADMIN, f"--pwfile={handover}"]
         command += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8"]
         try:
-            subprocess.run(
+            done = process.run(
                 process.tied_to_parent(command, signal.SIGTERM, self._setpriv_options()),
-                env=dict(self._environment()),
+                env=self._environment(),
                 cwd=self.directory,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-                check=True,
+                log=self.log,
                 timeout=120,
             )
-        except subprocess.CalledProcessError as error:
-            raise PartError(self.name, f"initdb failed: {error.stderr[-400:]}") from error
         finally:
             handover.unlink(missing_ok=True)
+        if done.code != 0:
+            raise PartError(self.name, f"initdb failed: {last_lines(self.log)}", log=self.log)
         # An interrupted initdb leaves data.new, never a half-made data directory.
         fresh.rename(self._data)
 
@@ -209,7 +206,7 @@ class PostgresServer(Server):
             ours = False
         if ours:
             # A server of a run whose record is lost: it holds our data, so it is ours to stop.
-            process.end([holder], self.stop_signal, self.grace)
+            process.end([holder], self.stop_signal, self.patience)
         pid_file.unlink(missing_ok=True)
 
     def _command(self) -> Sequence[str]:
@@ -217,17 +214,17 @@ class PostgresServer(Server):
         flags = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
         return [str(binaries() / "postgres"), "-D", str(self._data), *flags]
 
-    def _wait_ready(self, *, last_attempt: bool, port: int) -> bool:
-        # After a kill -9 the backends need a moment to let go of the shared memory.
+    def _wait_ready(self) -> None:
         for _ in range(20):
             try:
-                return super()._wait_ready(last_attempt=last_attempt, port=port)
+                return super()._wait_ready()
             except PartError:
-                if "shared memory block" not in last_lines(self.log, 5):
+                # After a kill -9 the backends need a moment to let go of the shared memory.
+                if self.is_running or "shared memory block" not in last_lines(self.log, 5):
                     raise
-                process.wait_until(float("inf"), 0.5)
+                time.sleep(0.5)
                 self._launch()
-        return super()._wait_ready(last_attempt=last_attempt, port=port)
+        return super()._wait_ready()
 
     def _after_start(self) -> None:
         with psycopg.connect(self.admin_url, autocommit=True) as connection:

@@ -6,7 +6,6 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 import sys
 import zipfile
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from typing import ClassVar
 
 import redis
 
-from local import maven
+from local import maven, process
 from local.errors import PartError
 from local.files import write_private
 from local.progress import Report
@@ -45,8 +44,7 @@ def on_path() -> Path | None:
     found = shutil.which("redis-server")
     if found is None:
         return None
-    shown = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout
-    version = re.search(r"v=(\d+)\.(\d+)", shown)
+    version = re.search(r"v=(\d+)\.(\d+)", process.run([found, "--version"]).text)
     return Path(found) if version and (int(version[1]), int(version[2])) >= OLDEST else None
 
 

@@ -1,0 +1,259 @@
+"""Airflow's settings, its metadata schema, and its four components as parts."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar
+
+import httpx
+import psycopg
+
+from local import process
+from local.errors import PartError, last_lines
+from local.files import Secrets, read_json, write_json, write_private
+from local.part import NotReadyError, Part
+from local.ports import HOST, Ports, is_free
+from local.progress import Report, quiet
+
+ADMIN = "admin"
+USUAL_PORT = 8080
+
+# Settings a user may override by exporting the same variable before `make up`.
+TUNABLE = {
+    # Two cores: more workers only make each other miss their time-outs.
+    "AIRFLOW__CORE__PARALLELISM": "4",
+    "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "120",
+    "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
+    # The scheduler sleeps this long between its rounds. 0.1 s instead of 1 s takes a four-task run from 4 s to under
+    # one; the price is an idle scheduler that asks the database ten times a second (a few percent of one core).
+    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+    # A new file is seen after 5 s, a changed one as soon as its time stamp is.
+    "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+    "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "2",
+    "AIRFLOW__DAG_PROCESSOR__DAG_VERSION_INFLATION_CHECK_LEVEL": "error",
+    "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
+    "AIRFLOW__API__WORKERS": "1",
+    "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
+    # The default asks the name server, which takes seconds when there is no network.
+    "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",
+}
+
+
+class AirflowHome:
+    """Airflow's home below the state directory, and the variables that describe it."""
+
+    def __init__(self, state_dir: Path, root: Path, *, usual_port: bool = True) -> None:
+        self.state_dir = state_dir
+        self.root = root
+        self.path = state_dir / "airflow"
+        self._secrets = Secrets(state_dir)
+        self._ports = Ports(state_dir, usual=usual_port)
+
+    @property
+    def port(self) -> int:
+        """Port of the api-server."""
+        return self._ports.known("airflow") or self.choose_port()
+
+    def choose_port(self) -> int:
+        """Pick the port for this start."""
+        return self._ports.choose("airflow", USUAL_PORT)
+
+    @property
+    def url(self) -> str:
+        """Address of the UI and of the REST API."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def password(self) -> str:
+        """Password of the account `admin`."""
+        return self._secrets.get("airflow_admin")
+
+    def settings(self, database: str, preset: Mapping[str, str]) -> dict[str, str]:
+        """Return all variables of Airflow; `preset` are those the user had set before."""
+        fernet = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+        fixed = {
+            "AIRFLOW_HOME": str(self.path),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(self.root / "dags"),
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(self.root / "plugins"),
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__FERNET_KEY": self._secrets.get_or_make("airflow_fernet", fernet),
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.path / "passwords.json"),
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__API__HOST": HOST,
+            "AIRFLOW__API__PORT": str(self.port),
+            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__API__SECRET_KEY": self._secrets.get("airflow_secret_key", 32),
+            "AIRFLOW__API_AUTH__JWT_SECRET": self._secrets.get("airflow_jwt", 64),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
+            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.path / "logs"),
+            "AIRFLOW_API_URL": self.url,
+            "AIRFLOW_API_USERNAME": ADMIN,
+            "AIRFLOW_API_PASSWORD": self.password,
+            "PYTHONPATH": str(self.root),
+        }
+        return {name: preset.get(name, value) for name, value in TUNABLE.items()} | fixed
+
+    def write_password(self) -> None:
+        """Give the generated password to Airflow, which would otherwise make one and print it to a log."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_private(self.path / "passwords.json", f'{{"{ADMIN}": "{self.password}"}}\n')
+
+
+def child_environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of Airflow's processes: ours, plus the settings."""
+    env = {name: value for name, value in os.environ.items() if name not in {"AIRFLOW_CONFIG", "PYTHONHOME"}}
+    # Without byte code on disk each of the many short-lived processes would compile Airflow anew.
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
+    env |= settings
+    env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
+    env["PYTHONUNBUFFERED"] = "1"
+    # A proxy for the outside world cannot reach our loopback addresses.
+    for name in ("NO_PROXY", "no_proxy"):
+        env[name] = ",".join(filter(None, [env.get(name), HOST, "localhost"]))
+    return env
+
+
+def schema_revision(database: str) -> str | None:
+    """Return the revision of the metadata schema; None for an empty database or one psycopg cannot ask."""
+    scheme, _, rest = database.partition("://")
+    if not scheme.startswith("postgres"):
+        return None
+    try:
+        with psycopg.connect(f"postgresql://{rest}", connect_timeout=5) as connection:
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except psycopg.Error:
+        return None
+    return str(row[0]) if row else None
+
+
+def migrate(home: AirflowHome, settings: Mapping[str, str], log: Path) -> bool:
+    """Bring the metadata schema to the installed version; False when it was there already."""
+    marker, database = home.path / "migrated.json", settings["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+    found = schema_revision(database)
+    installed = version("apache-airflow-core")
+    if found is not None and read_json(marker) == {"airflow": installed, "revision": found}:
+        return False
+    command = [sys.executable, "-m", "airflow", "db", "migrate"]
+    done = process.run(command, cwd=home.root, env=child_environment(settings), log=log, timeout=300)
+    if done.code != 0:
+        raise PartError("metadata schema", f"`airflow db migrate` failed: {last_lines(log)}", log=log)
+    write_json(marker, {"airflow": installed, "revision": schema_revision(database)})
+    return True
+
+
+class Component(Part):
+    """A process of Airflow."""
+
+    start_timeout: ClassVar[float] = 180.0
+    health: ClassVar[str] = ""
+
+    def __init__(self, home: AirflowHome, settings: Callable[[], Mapping[str, str]], *, report: Report = quiet) -> None:
+        super().__init__(home.state_dir, report=report)
+        self._home = home
+        self._settings = settings
+
+    def check(self) -> None:
+        """Its heartbeat is healthy and younger than its process."""
+        state = _health(self._home.url).get(self.health) or {}
+        beat = state.get(f"latest_{self.health}_heartbeat")
+        # The metadata keep the heartbeat of a killed predecessor for a while.
+        if state.get("status") != "healthy" or beat is None or _epoch(beat) < self._launched:
+            raise NotReadyError("no heartbeat yet")
+
+    def _directory(self) -> Path:
+        # As under the Astro CLI and in the image: tasks see the repository as their working directory.
+        return self._home.root
+
+    def _environment(self) -> Mapping[str, str]:
+        return child_environment(self._settings())
+
+    def _command(self) -> Sequence[str]:
+        return [sys.executable, "-m", "airflow", self.name, *self._options()]
+
+    def _options(self) -> Sequence[str]:
+        return ()
+
+
+class ApiServer(Component):
+    """UI, REST API and execution API."""
+
+    name: ClassVar[str] = "api-server"
+
+    @property
+    def where(self) -> str:
+        """Address of the UI."""
+        return self._home.url
+
+    def check(self) -> None:
+        """It answers, and so does its database."""
+        if (_health(self._home.url).get("metadatabase") or {}).get("status") != "healthy":
+            raise NotReadyError("the metadata database is not healthy")
+
+    def _prepare(self) -> None:
+        # At a restart the port is part of the addresses everybody has: it cannot move.
+        deadline = time.monotonic() + 15
+        while not is_free(self._home.port):
+            if not process.wait_until(deadline, 0.2):
+                hint = "stop that program, or `make down` and `make up` for another port"
+                raise PartError(self.name, f"port {self._home.port} is taken by another program", hint=hint)
+        self._home.write_password()
+
+
+class Scheduler(Component):
+    """Schedules runs; the LocalExecutor's workers are its children."""
+
+    name: ClassVar[str] = "scheduler"
+    patience: ClassVar[float] = 10.0  # so long running tasks may finish
+    health: ClassVar[str] = "scheduler"
+
+    def _options(self) -> Sequence[str]:
+        # The log server would listen on all interfaces; the api-server reads the same files.
+        return ["--skip-serve-logs"]
+
+
+class DagProcessor(Component):
+    """Parses DAG files."""
+
+    name: ClassVar[str] = "dag-processor"
+    health: ClassVar[str] = "dag_processor"
+
+
+class Triggerer(Component):
+    """Runs deferred waits and HITL time-outs."""
+
+    name: ClassVar[str] = "triggerer"
+    # It waits ten seconds for its child, which does not end by itself; asked twice, it ends the child.
+    patience: ClassVar[float] = 1.5
+    health: ClassVar[str] = "triggerer"
+
+    def _options(self) -> Sequence[str]:
+        return ["--skip-serve-logs"]
+
+
+COMPONENTS: tuple[type[Component], ...] = (ApiServer, Scheduler, DagProcessor, Triggerer)
+
+
+def _health(url: str) -> dict[str, Any]:
+    try:
+        answer = httpx.get(f"{url}/api/v2/monitor/health", timeout=5, trust_env=False)
+        answer.raise_for_status()
+        found = answer.json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise NotReadyError(f"{type(error).__name__}: {error}") from error
+    return found if isinstance(found, dict) else {}
+
+
+def _epoch(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()

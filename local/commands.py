@@ -1,0 +1,130 @@
+"""The commands up, down and status, as a person sees them."""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from local import envfile, launcher
+from local.errors import PartError
+from local.launcher import Launch, LaunchError, Ticker
+from local.part import NotReadyError
+from local.progress import Screen
+from local.system import LocalSystem
+
+
+def up(state_dir: Path) -> int:
+    """Start everything and leave it running; harmless when it runs."""
+    launch = start_or_attach(state_dir)
+    if launch is not None:
+        launch.detach()
+    return 0
+
+
+def start_or_attach(state_dir: Path) -> Launch | None:
+    """Start the system and return its launch, or wait for the one that is there (None). Prints the summary."""
+    begun = time.monotonic()
+    while True:
+        if launcher.is_running(state_dir):
+            if launcher.describe(state_dir).get("status") != "ready":
+                print("the system is being started by another process: waiting for it", flush=True)
+            if launcher.wait_until_ready(state_dir):
+                print(summary(state_dir, "running already"))
+                return None
+            continue  # it gave up: our turn
+        screen = Screen()
+        launch = Launch(state_dir, report=screen)
+        print(f"starting the local system in {shown(state_dir)}", flush=True)
+        try:
+            with Ticker(screen):
+                launch.start()
+        except LaunchError:
+            if launcher.is_running(state_dir):
+                continue  # another process was faster
+            raise
+        except KeyboardInterrupt:
+            print("\ninterrupted: stopping what was started", file=sys.stderr, flush=True)
+            launch.stop()
+            raise
+        print(summary(state_dir, f"ready after {time.monotonic() - begun:.1f} s"))
+        return launch
+
+
+def down(state_dir: Path) -> int:
+    """Stop everything this state directory has running."""
+    begun = time.monotonic()
+    if launcher.stop(state_dir):
+        print(f"stopped after {time.monotonic() - begun:.1f} s; data are kept in {shown(state_dir)}")
+    else:
+        print("nothing was running")
+    return 0
+
+
+def status(state_dir: Path) -> int:
+    """Show every part: process, address, its own answer. Exit code 1 when something is not well."""
+    found = launcher.describe(state_dir)
+    if not found:
+        print("not running (start it: make up)")
+        return 1
+    since = datetime.fromtimestamp(float(found["since"])).astimezone()
+    print(f"{found['status']} since {since:%Y-%m-%d %H:%M:%S}, supervisor {found['supervisor']['pid']}")
+    well = found["status"] == "ready"
+    system = LocalSystem(state_dir, environ={})
+    for part in system.parts:
+        if part.name in found["external"]:
+            print(f"  {part.name:<14} external   {found['external'][part.name]} is set")
+            continue
+        known: dict[str, Any] = found["parts"].get(part.name) or {}
+        answer = "healthy"
+        try:
+            part.check()
+        except (NotReadyError, PartError) as error:
+            answer, well = f"not well: {error}", False
+        print(f"  {part.name:<14} {_process(known.get('pid')):<30} {known.get('where', ''):<24} {answer}")
+    return 0 if well else 1
+
+
+def summary(state_dir: Path, headline: str) -> str:
+    """Return the few lines a person needs: address, login, logs, how to stop."""
+    env = envfile.read(state_dir / "env")
+    lines = [
+        "",
+        f"{headline}",
+        f"  Airflow    {env.get('AIRFLOW_API_URL', '-')}",
+        f"  login      {env.get('AIRFLOW_API_USERNAME', '-')} / {env.get('AIRFLOW_API_PASSWORD', '-')}",
+        f"  servers    {_addresses(state_dir)}",
+        f"  variables  . {shown(state_dir / 'env')}",
+        f"  logs       {shown(state_dir / 'logs')}",
+        "  stop       make down",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def shown(path: Path) -> str:
+    """Return a path as short as it can be shown."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _addresses(state_dir: Path) -> str:
+    found = launcher.describe(state_dir)
+    parts = {name: part.get("where", "") for name, part in found.get("parts", {}).items()}
+    own = [f"{name} {where}" for name, where in parts.items() if where and name != "api-server"]
+    return ", ".join([*own, *(f"{name} (yours)" for name in found.get("external", {}))])
+
+
+def _process(pid: object) -> str:
+    try:
+        process = psutil.Process(int(str(pid)))
+        memory = process.memory_info().rss / 1e6
+    except (psutil.Error, ValueError):
+        return "no process"
+    return f"pid {process.pid}, {memory:.0f} MB"

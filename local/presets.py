@@ -1,0 +1,63 @@
+"""Servers the user brings along: a variable that is set beforehand wins over the embedded server."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from local import envfile
+from local.files import read_json
+
+METADATA = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
+WAREHOUSE = "AIRFLOW_CONN_WAREHOUSE"
+REDIS = "AIRFLOW_CONN_ORGANISM_REDIS"
+NEO4J = "AIRFLOW_CONN_ORGANISM_NEO4J"
+# Says whose .local/env a shell has sourced.
+MARK = "LOCAL_STATE_DIR"
+_KEPT_SECRET = {METADATA: "postgres_airflow", WAREHOUSE: "postgres_warehouse", REDIS: "redis", NEO4J: "neo4j"}
+
+
+class Presets:
+    """The variables a user has set, without those that come from our own `.local/env`."""
+
+    def __init__(self, state_dir: Path, environ: Mapping[str, str] | None = None) -> None:
+        given = os.environ if environ is None else environ
+        sourced = envfile.read(state_dir / "env") if given.get(MARK) == str(state_dir) else {}
+        kept = read_json(state_dir / "secrets.json")
+        self._variables = {
+            name: value
+            for name, value in given.items()
+            if name.startswith(("AIRFLOW__", "AIRFLOW_CONN_"))
+            and sourced.get(name) != value
+            # An old copy of .local/env may name another port, but it has our password.
+            and (name not in _KEPT_SECRET or _password(value) != kept.get(_KEPT_SECRET[name], ""))
+        }
+
+    def get(self, name: str) -> str | None:
+        """Return the value the user has set."""
+        return self._variables.get(name) or None
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Airflow settings set by the user."""
+        return {name: value for name, value in self._variables.items() if name.startswith("AIRFLOW__")}
+
+    @property
+    def connections(self) -> dict[str, str]:
+        """Airflow connections set by the user."""
+        return {name: value for name, value in self._variables.items() if name.startswith("AIRFLOW_CONN_") and value}
+
+    def replaces(self, server: str) -> str:
+        """Return the variables because of which an embedded server is not started; empty: it is started."""
+        needed = {"postgres": (METADATA, WAREHOUSE), "redis": (REDIS,), "neo4j": (NEO4J,)}[server]
+        return " and ".join(needed) if all(self.get(name) for name in needed) else ""
+
+
+def _password(url: str) -> str | None:
+    try:
+        found = urlsplit(url).password
+    except ValueError:
+        return None
+    return unquote(found) if found is not None else None

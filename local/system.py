@@ -1,0 +1,180 @@
+"""The whole system: embedded servers, schema, Airflow, in the right order and as parallel as possible."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import time
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+
+from local import declared, envfile, presets, process
+from local.airflow import (
+    ADMIN,
+    COMPONENTS,
+    AirflowHome,
+    ApiServer,
+    Component,
+    Scheduler,
+    child_environment,
+    migrate,
+)
+from local.errors import PartError, last_lines
+from local.layout import PARTS, ROOT, STATE_DIR
+from local.part import CancelledError, Part
+from local.presets import Presets
+from local.progress import Event, Report, quiet
+from local.servers import Neo4jServer, PostgresServer, RedisServer, Server
+
+
+class LocalSystem:
+    """Embedded servers and Airflow below one state directory, as children of this process.
+
+    `parts` chooses what is started. A server the user has named by a connection variable is not started.
+    """
+
+    def __init__(
+        self,
+        state_dir: Path = STATE_DIR,
+        *,
+        root: Path = ROOT,
+        parts: Collection[str] = PARTS,
+        usual_ports: bool = True,
+        environ: Mapping[str, str] | None = None,
+        report: Report = quiet,
+    ) -> None:
+        self.state_dir = state_dir.resolve()
+        self.root = root
+        self._report = report
+        self._presets = Presets(self.state_dir, environ)
+        self.external = {name: why for name in parts if name != "airflow" and (why := self._presets.replaces(name))}
+        self._postgres = PostgresServer(self.state_dir, usual_port=usual_ports, report=report)
+        self._redis = RedisServer(self.state_dir, usual_port=usual_ports, report=report)
+        self._neo4j = Neo4jServer(self.state_dir, usual_port=usual_ports, report=report)
+        own: list[Server] = [self._postgres, self._redis, self._neo4j]
+        self.servers = [server for server in own if server.name in parts and server.name not in self.external]
+        self.home = AirflowHome(self.state_dir, root, usual_port=usual_ports)
+        self.components: list[Component] = (
+            [kind(self.home, self.variables, report=report) for kind in COMPONENTS] if "airflow" in parts else []
+        )
+        self._launched: dict[str, str] = {}
+
+    @property
+    def parts(self) -> list[Part]:
+        """All processes, in the order in which they start; they stop in the opposite order."""
+        return [*self.servers, *self.components]
+
+    @property
+    def env_file(self) -> Path:
+        """The file other programs source."""
+        return self.state_dir / "env"
+
+    # --- variables -------------------------------------------------------------------------------
+    def variables(self) -> dict[str, str]:
+        """Return every variable a program needs to attach to this system."""
+        given = self._presets.connections
+        conns = {
+            presets.REDIS: given.get(presets.REDIS) or self._redis.url,
+            presets.NEO4J: given.get(presets.NEO4J) or self._neo4j.url,
+            presets.WAREHOUSE: given.get(presets.WAREHOUSE) or _scheme("postgres", self._postgres.url),
+        }
+        metadata = self._presets.get(presets.METADATA)
+        settings = self.home.settings(
+            metadata or _scheme("postgresql+psycopg2", self._postgres.url_of("airflow")), self._presets.settings
+        )
+        return settings | given | conns | {presets.MARK: str(self.state_dir)}
+
+    # --- start and stop --------------------------------------------------------------------------
+    def start(self) -> None:
+        """Start everything and wait until it is healthy. The first failure is raised; call stop() then."""
+        if self.components:
+            self.home.choose_port()
+        for name, why in self.external.items():
+            self._report(Event(name, "ready", f"not embedded: {why} is set"))
+        with ThreadPoolExecutor(12, thread_name_prefix="start") as pool:
+            started = {server.name: pool.submit(server.start) for server in self.servers}
+            work: list[Future[None]] = list(started.values())
+            if self.components:
+                work.append(pool.submit(self._prepare_databases, started.get("postgres"), pool))
+            self._first_failure(work)
+            if self.components and self.variables() != self._launched:
+                # A server had to move to another port while Airflow was starting already.
+                for component in self.components:
+                    component.restart()
+        envfile.write(self.env_file, self.variables())
+
+    def _prepare_databases(self, postgres: Future[None] | None, pool: ThreadPoolExecutor) -> None:
+        if postgres is not None:
+            postgres.result()
+        # The components start while the others are still on their way, so write what they need now.
+        self._launched = self.variables()
+        envfile.write(self.env_file, self._launched)
+        warehouse = pool.submit(self._step, "warehouse schema", self._upgrade_warehouse)
+        metadata = pool.submit(self._step, "metadata schema", self._migrate)
+        metadata.result()
+        work = [pool.submit(c.start) for c in self.components if not isinstance(c, ApiServer | Scheduler)]
+        work += [pool.submit(self._start_api, c) for c in self.components if isinstance(c, ApiServer)]
+        # No task may meet an old warehouse schema: only the scheduler waits for it.
+        warehouse.result()
+        work += [pool.submit(c.start) for c in self.components if isinstance(c, Scheduler)]
+        self._first_failure(work)
+
+    def _first_failure(self, work: Collection[Future[None]]) -> None:
+        done, _ = wait(work, return_when=FIRST_EXCEPTION)
+        failed = [error for future in done if (error := future.exception()) is not None]
+        if failed:
+            self.cancel()
+            wait(work)
+            # A cancelled part is the consequence, not the reason.
+            raise next((error for error in failed if not isinstance(error, CancelledError)), failed[0])
+
+    def _step(self, name: str, work: Callable[[], str]) -> None:
+        begun = time.monotonic()
+        self._report(Event(name, "start"))
+        detail = work()
+        self._report(Event(name, "ready", detail, time.monotonic() - begun))
+
+    def _start_api(self, server: ApiServer) -> None:
+        server.start()
+        self._step(declared.PART, lambda: declared.apply(self.root, self.home.url, ADMIN, self.home.password))
+
+    def _migrate(self) -> str:
+        changed = migrate(self.home, self.variables(), self.state_dir / "logs" / "migrate.log")
+        return "airflow db migrate" if changed else "up to date"
+
+    def _upgrade_warehouse(self) -> str:
+        if importlib.util.find_spec("include.cli") is None:
+            return "no migrations in this repository"
+        log = self.state_dir / "logs" / "warehouse.log"
+        command = [sys.executable, "-m", "include.cli", "warehouse", "upgrade"]
+        done = process.run(command, cwd=self.root, env=child_environment(self.variables()), log=log, timeout=300)
+        if done.code != 0:
+            raise PartError("warehouse schema", f"`warehouse upgrade` failed: {last_lines(log)}", log=log)
+        return "up to date"
+
+    def cancel(self) -> None:
+        """Let a start in progress fail soon."""
+        for part in self.parts:
+            part.cancelled.set()
+        process.end_helpers()
+
+    def stop(self) -> None:
+        """Stop Airflow first, then the servers it uses; each cleanly, SIGKILL after its grace time."""
+        self.cancel()
+        for layer in (self.components, list(reversed(self.servers))):
+            with ThreadPoolExecutor(8, thread_name_prefix="stop") as pool:
+                for _ in pool.map(self._stop_part, layer):
+                    pass
+
+    def _stop_part(self, part: Part) -> None:
+        if part.is_running:
+            begun = time.monotonic()
+            part.stop()
+            self._report(Event(part.name, "stopped", "", time.monotonic() - begun))
+        else:
+            part.stop()
+
+
+def _scheme(scheme: str, url: str) -> str:
+    return f"{scheme}://{url.partition('://')[2]}"
