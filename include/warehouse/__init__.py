@@ -1,0 +1,1 @@
+"""The warehouse: the Postgres (or TimescaleDB) behind the connection `warehouse`, and its schema."""

@@ -1,0 +1,19 @@
+"""Keeps Airflow's log lines out of a command's result."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+
+
+def to_stderr() -> None:
+    """Import Airflow with its log on stderr, warnings only.
+
+    Airflow binds its log to whatever stdout is at its import, and would mix its lines into `--json`. The import takes
+    a second, so only commands that resolve connections call this.
+    """
+    with contextlib.redirect_stdout(sys.stderr):
+        import airflow.sdk
+        import airflow.settings  # noqa: F401
+    logging.getLogger().setLevel(logging.WARNING)

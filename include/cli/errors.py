@@ -1,0 +1,39 @@
+"""One clear line for any error, and what to do about it."""
+
+from __future__ import annotations
+
+from include.operations.errors import ErrorClass, PipelineError, classify
+
+_LONGEST = 300
+_WHAT_TO_DO = {
+    ErrorClass.AUTH: "check login and secret in the connection's AIRFLOW_CONN_* variable",
+    ErrorClass.RATE_LIMIT: "wait and try again",
+    ErrorClass.NETWORK: "check that the server runs and that the connection's AIRFLOW_CONN_* variable names it",
+    ErrorClass.DATABASE: "look the code up; `doctor` checks servers and schema",
+    ErrorClass.VALIDATION: "correct the input",
+    ErrorClass.TIMEOUT: "try again; if it stays slow, look for a lock or a server under load",
+    ErrorClass.UNKNOWN: "run it again with --debug and report what it shows",
+}
+
+
+class CommandError(Exception):
+    """A command cannot do what was asked; the text is one line for a person."""
+
+
+def explain(error: Exception) -> str:
+    """Return the error as one line without a traceback."""
+    # Told by name, because importing Airflow to know its class would cost a second.
+    if type(error).__name__ == "AirflowNotFoundException":
+        return f"{_first_line(error)}. What to do: source .local/env after `make up`, or export AIRFLOW_CONN_<ID>"
+    if isinstance(error, PipelineError | CommandError) or type(error).__name__ == "AirflowApiError":
+        return " ".join(str(error).split())
+    found = classify(error)
+    said = _first_line(error)
+    what = f"{found.error_class} {found.code}" + (f": {said}" if said else "")
+    return f"{what.rstrip('.')}. What to do: {_WHAT_TO_DO[found.error_class]}"
+
+
+def _first_line(error: Exception) -> str:
+    """First line of the message: databases put the offending values into the later ones."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:_LONGEST].rstrip(" .") if lines else ""
