@@ -1,0 +1,9 @@
+# Astronomer Runtime 3.3-8 carries Airflow 3.3.2. Its build triggers install packages.txt and requirements.txt, then copy
+# this directory to /usr/local/airflow. Python 3.12 is the lowest it offers; requirements.txt is resolved for 3.11 and up.
+FROM astrocrpublic.azurecr.io/runtime:3.3-8-python-3.12
+
+# DAGs import from `include`; not every way of starting a process here has the project's directory on the path.
+ENV PYTHONPATH=/usr/local/airflow
+
+# A named volume takes over the owner of the directory it is mounted on.
+RUN mkdir -p /usr/local/airflow/logs /usr/local/airflow/state
