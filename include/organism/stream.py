@@ -161,20 +161,29 @@ class InteractionStream:
         """Up to `count` entries never delivered to the group; they enter the pending list of `consumer` (ours)."""
         return self._read(consumer or self.consumer, ">", count)
 
-    def _read(self, consumer: str, position: str, count: int) -> list[Entry]:
-        # No BLOCK: a blocked read whose reply is lost strands its entries until the next run.
-        reply = self._command(
-            "XREADGROUP", "GROUP", self.group, consumer, "COUNT", count, "STREAMS", self.key, position
-        )
-        if not reply:
-            return []
-        # RESP2 answers with a list of [stream, entries], RESP3 with a mapping.
-        entries = next(iter(reply.values())) if isinstance(reply, dict) else reply[0][1]
-        return list(map(Entry._make, entries))
+    def read_next(self, cursor: StreamId, count: int) -> list[Entry]:
+        """The next entries in id order: first what is pending behind `cursor`, then new ones.
 
-    def has_pending_between(self, after: StreamId, before: StreamId) -> bool:
-        """Whether our own pending list holds an entry in the open interval (after, before)."""
-        return bool(self._pending_ids(f"({after}", f"({before}", 1, self.consumer))
+        A reply that was lost, or a zombie that reads under our name, leaves pending entries between
+        `cursor` and the first new one. Passing over them would count them as done, so the oldest
+        pending entry must be the first new one; otherwise the pending list is read again.
+        """
+        with self._redis.pipeline(transaction=False) as pipe:
+            for position in (str(cursor), ">"):
+                pipe.execute_command(*self._read_command(self.consumer, position, count))  # type: ignore[no-untyped-call]
+            pipe.xpending_range(self.key, self.group, min=f"({cursor}", max="+", count=1, consumername=self.consumer)
+            pending, new, oldest = pipe.execute()
+        entries = _entries(pending) or _entries(new)
+        if entries and not pending and oldest[0]["message_id"] != entries[0].id:
+            return self.read_pending(cursor, count)
+        return entries
+
+    def _read(self, consumer: str, position: str, count: int) -> list[Entry]:
+        return _entries(self._command(*self._read_command(consumer, position, count)))
+
+    def _read_command(self, consumer: str, position: str, count: int) -> tuple[str | int, ...]:
+        # No BLOCK: a blocked read whose reply is lost strands its entries until the next run.
+        return ("XREADGROUP", "GROUP", self.group, consumer, "COUNT", count, "STREAMS", self.key, position)
 
     def count_pending_after(self, after: StreamId) -> int:
         """Entries of our own pending list behind `after`."""
@@ -239,6 +248,14 @@ class InteractionStream:
     def acknowledge(self, ids: list[bytes]) -> int:
         """Acknowledge these entries in one XACK; returns how many were pending."""
         return self._redis.xack(self.key, self.group, *ids)
+
+
+def _entries(reply: Any) -> list[Entry]:
+    if not reply:
+        return []
+    # RESP2 answers with a list of [stream, entries], RESP3 with a mapping.
+    entries = next(iter(reply.values())) if isinstance(reply, dict) else reply[0][1]
+    return list(map(Entry._make, entries))
 
 
 def _is_missing(error: redis.ResponseError) -> bool:
