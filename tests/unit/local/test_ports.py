@@ -1,0 +1,68 @@
+"""Ports: the remembered one, else the usual one, else a free one."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.ports import Ports, answers, any_free, is_free
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield server
+
+
+def test_a_listener_takes_its_port(listener: socket.socket) -> None:
+    port = listener.getsockname()[1]
+    assert not is_free(port)
+    assert answers(port)
+    listener.close()
+    assert is_free(port)
+    assert not answers(port)
+
+
+def test_a_listener_on_all_interfaces_takes_the_loopback_port() -> None:
+    with socket.socket() as server:
+        server.bind(("0.0.0.0", 0))  # noqa: S104
+        server.listen()
+        assert not is_free(server.getsockname()[1])
+
+
+def test_usual_port_then_remembered(tmp_path: Path) -> None:
+    usual = any_free()
+    assert Ports(tmp_path).choose("redis", usual) == usual
+    assert Ports(tmp_path).known("redis") == usual
+    assert Ports(tmp_path).choose("redis", any_free()) == usual, "stays while it is free"
+
+
+def test_taken_usual_port_gives_another_which_is_kept(tmp_path: Path, listener: socket.socket) -> None:
+    usual = listener.getsockname()[1]
+    port = Ports(tmp_path).choose("redis", usual)
+    assert port != usual
+    listener.close()
+    assert Ports(tmp_path).choose("redis", usual) == port
+
+
+def test_tests_do_not_take_the_usual_port(tmp_path: Path) -> None:
+    usual = any_free()
+    assert Ports(tmp_path, usual=False).choose("redis", usual) != usual
+
+
+def test_two_servers_never_get_one_port(tmp_path: Path) -> None:
+    usual = any_free()
+    first = Ports(tmp_path).choose("redis", usual)
+    assert Ports(tmp_path).choose("postgres", usual) != first
+
+
+def test_nonsense_in_the_file_is_ignored(tmp_path: Path) -> None:
+    (tmp_path / "ports.json").write_text('{"redis": "x", "neo4j": 700000}')
+    usual = any_free()
+    assert Ports(tmp_path).choose("redis", usual) == usual
+    assert Ports(tmp_path).choose("neo4j", any_free()) < 65536
