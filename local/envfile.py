@@ -34,7 +34,7 @@ def write(path: Path, variables: Mapping[str, str]) -> None:
 def read(path: Path) -> dict[str, str]:
     """Return the variables; a missing file has none."""
     try:
-        words = shlex.split(path.read_text(encoding="utf-8"), comments=True)
+        words = shlex.split(path.read_bytes().decode(), comments=True)
     except (OSError, ValueError):
         return {}
     return dict(word.split("=", 1) for word in words if "=" in word)

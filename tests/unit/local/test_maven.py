@@ -36,17 +36,15 @@ def test_line_with_classifier_round_trips() -> None:
 def test_native_libraries_of_other_platforms_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(maven.sys, "platform", "linux")
     monkeypatch.setattr(maven.platform, "machine", lambda: "aarch64")
-    wanted = {
-        c: Jar("o", "g", "a", c, "1", 1, "").fits_here() for c in ("", "linux-x86_64", "linux-aarch_64", "osx-x86_64")
-    }
-    assert wanted == {"": True, "linux-x86_64": False, "linux-aarch_64": True, "osx-x86_64": False}
+    expected = {"": True, "linux-x86_64": False, "linux-aarch_64": True, "osx-x86_64": False}
+    assert {c: Jar("o", "g", "a", c, "1", 1, "").fits_here() for c in expected} == expected
 
 
 @pytest.fixture
 def one_jar(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Jar:
     content = b"an archive"
     jar = Jar("redis", "g", "a", "", "1", len(content), hashlib.sha256(content).hexdigest())
-    monkeypatch.setattr(maven, "read_lock", lambda owner: [jar])
+    monkeypatch.setattr(maven, "read_lock", lambda _owner: [jar])
     monkeypatch.setattr(maven, "_remotes", lambda: ["registry"])
     monkeypatch.setattr(maven, "_local_repository", lambda: tmp_path / "m2")
     return jar
@@ -57,7 +55,7 @@ def test_download_is_verified_cached_and_not_repeated(
 ) -> None:
     asked: list[str] = []
     events: list[Event] = []
-    monkeypatch.setattr(maven, "_get", lambda path, remotes: asked.append(path) or b"an archive")
+    monkeypatch.setattr(maven, "_get", lambda path, _remotes: asked.append(path) or b"an archive")
     for _ in range(2):
         assert maven.ensure("redis", events.append, tmp_path / "cache") == [one_jar.cached(tmp_path / "cache")]
     assert asked == ["g/a/1/a-1.jar"]
@@ -65,7 +63,7 @@ def test_download_is_verified_cached_and_not_repeated(
 
 
 def test_a_changed_archive_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, one_jar: Jar) -> None:
-    monkeypatch.setattr(maven, "_get", lambda path, remotes: b"evil bytes")
+    monkeypatch.setattr(maven, "_get", lambda _path, _remotes: b"evil bytes")
     with pytest.raises(PartError, match="does not have the locked sha256"):
         maven.ensure("redis", cache=tmp_path)
     assert not one_jar.cached(tmp_path).exists()
@@ -74,7 +72,7 @@ def test_a_changed_archive_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_a_truncated_file_in_the_cache_is_replaced(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, one_jar: Jar
 ) -> None:
-    monkeypatch.setattr(maven, "_get", lambda path, remotes: b"an archive")
+    monkeypatch.setattr(maven, "_get", lambda _path, _remotes: b"an archive")
     one_jar.cached(tmp_path).parent.mkdir(parents=True)
     one_jar.cached(tmp_path).write_bytes(b"an")
     assert maven.ensure("redis", cache=tmp_path)[0].read_bytes() == b"an archive"
