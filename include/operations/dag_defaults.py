@@ -19,7 +19,7 @@ _START: Final = datetime(2025, 1, 1, tzinfo=UTC)
 
 # The wait after a kill or a lost heartbeat, of which the retry policy never hears. Airflow's own 5 minutes would miss
 # a whole run of the 5-minute pipeline.
-KILLED_RETRY_DELAY: Final = timedelta(seconds=30)
+KILLED_RETRY_DELAY: Final = timedelta(seconds=15)
 
 
 class DagDefaults(TypedDict):
@@ -60,6 +60,7 @@ def dag_defaults(
             "owner": owner,
             "retries": 3,
             "retry_policy": ClassRetryPolicy(),
+            # Of a killed process there is no exception to ask the policy about.
             "retry_delay": KILLED_RETRY_DELAY,
             "execution_timeout": task_timeout,
             "on_failure_callback": log_failure,

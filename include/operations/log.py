@@ -5,25 +5,19 @@ from __future__ import annotations
 import json
 import logging
 from datetime import datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import Final
 
 # Values made of these need no quotes and cannot be mistaken for the next pair.
 _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:/+*@,~%")
 
 
-class Logger(Protocol):
-    """What `log_event` needs: the standard library's logger and Airflow's structured one both have it."""
-
-    def log(self, level: int, msg: str, /, *args: Any) -> Any:
-        """Write one line at a level."""
-
-
-def log_event(logger: Logger, event: str, /, *, level: int = logging.INFO, **fields: object) -> None:
+def log_event(logger: logging.Logger, event: str, /, *, level: int = logging.INFO, **fields: object) -> None:
     """Write `event key=value ...`. Fields that are None are left out; text with spaces is quoted like JSON.
 
     Give counts, ids of systems and durations only: a log line must not hold a person's name, address or message.
     """
-    logger.log(level, "%s", format_event(event, **fields))
+    # The line is the caller's, so that its file and number are shown.
+    logger.log(level, "%s", format_event(event, **fields), stacklevel=2)
 
 
 def format_event(event: str, /, **fields: object) -> str:

@@ -4,7 +4,6 @@ import logging
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,7 +55,7 @@ def test_level(caplog):
     assert caplog.records[0].levelno == logging.WARNING
 
 
-def test_structlog_logger_of_airflow():
-    with structlog.testing.capture_logs() as lines:
-        log_event(structlog.get_logger(), "e", n=1)
-    assert lines == [{"event": "e n=1", "log_level": "info"}]
+def test_the_line_is_the_callers(caplog):
+    with caplog.at_level(logging.INFO):
+        log_event(logging.getLogger("x"), "e")
+    assert caplog.records[0].filename == "test_log.py"
