@@ -1,0 +1,233 @@
+"""The 5-minute pipeline through Airflow's own scheduler, on real servers; the graph is read back over Bolt."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import neo4j
+import psutil
+import psycopg
+import pytest
+import redis
+
+from include.operations.airflow_api import AirflowApi
+from local.testing import AirflowSystem
+from tests import oracle
+
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
+DAG = "organism_incremental_update"
+TASKS = ["fetch_interactions", "update_graph", "acknowledge", "invalidate_cache"]
+
+
+class World:
+    """The system, its clients, and every event published so far."""
+
+    def __init__(self, system: AirflowSystem) -> None:
+        env = system.env
+        self.system = system
+        self.redis = redis.Redis.from_url(env["AIRFLOW_CONN_ORGANISM_REDIS"])
+        address, password = _bolt(env["AIRFLOW_CONN_ORGANISM_NEO4J"])
+        self.driver = neo4j.GraphDatabase.driver(address, auth=("neo4j", password))
+        self.warehouse = env["AIRFLOW_CONN_WAREHOUSE"]
+        self.api = AirflowApi.from_environment(env)
+        self.events: list[oracle.Event] = []
+
+    def publish(self, events: list[oracle.Event]) -> None:
+        with self.redis.pipeline(transaction=False) as pipe:
+            for number, event in enumerate(events):
+                pipe.xadd("interactions", dict(event))
+                if number % 5_000 == 4_999:
+                    pipe.execute()
+            pipe.execute()
+        self.events += events
+
+    def run(self, timeout: float = 240) -> tuple[str, dict[str, Any]]:
+        """Trigger over REST, wait, and return the run's id and its row in the warehouse."""
+        run = self.api.wait(self.api.trigger(DAG), timeout=timeout)
+        assert run.state == "success", [(t.task_id, t.state, t.tries) for t in self.api.task_instances(run)]
+        return run.run_id, self.row(run.run_id)
+
+    def row(self, run_id: str) -> dict[str, Any]:
+        with psycopg.connect(self.warehouse, row_factory=psycopg.rows.dict_row) as connection:
+            found = connection.execute("select * from ops.graph_update where run_id = %s", [run_id]).fetchone()
+        assert found is not None, f"run {run_id} left no row in ops.graph_update"
+        return found
+
+    def assert_graph_is_right(self) -> None:
+        assert oracle.differences(oracle.read_graph(self.driver), oracle.expected(self.events)) == []
+        group = self.redis.xinfo_groups("interactions")[0]
+        assert (group["pending"], group["lag"]) == (0, 0)
+
+
+def _bolt(url: str) -> tuple[str, str]:
+    account, _, address = url.removeprefix("neo4j://").partition("@")
+    return f"bolt://{address}", account.partition(":")[2]
+
+
+def _events(prefix: str, count: int, people: int = 300) -> list[oracle.Event]:
+    dice = random.Random(prefix)
+    return [
+        {
+            "id": f"{prefix}-{number}",
+            "source": f"p{dice.randrange(people)}",
+            "target": f"p{int(dice.paretovariate(0.7)) % people}",
+            "type": dice.choice(["slack_message", "jira_action", "calendar_event", "email"]),
+            "timestamp": str(1_700_000_000 + dice.randrange(10_000_000)),
+        }
+        for number in range(count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def world(airflow_system: AirflowSystem) -> Iterator[World]:
+    world = World(airflow_system)
+    # The first scheduled run starts with the scheduler; let it find an empty stream and end.
+    _wait(lambda: any(r["state"] == "success" for r in _runs(world, "scheduled")), 120, "no scheduled run succeeded")
+    yield world
+    world.driver.close()
+    world.redis.close()
+
+
+def _runs(world: World, kind: str) -> list[dict[str, Any]]:
+    reply = world.system.api.get(f"/api/v2/dags/{DAG}/dagRuns", params={"run_type": kind, "limit": 100})
+    return list(reply.raise_for_status().json()["dag_runs"])
+
+
+def _wait(condition: Any, seconds: float, complaint: str) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        if time.monotonic() > deadline:
+            pytest.fail(complaint)
+        time.sleep(0.2)
+    return found
+
+
+def test_a_triggered_run_puts_every_event_into_the_graph_once(world: World) -> None:
+    events = _events("rest", 6_000)
+    world.publish(events + events[:100])
+    world.redis.xadd("interactions", {"id": "bad", "source": "p1", "type": "email", "timestamp": "1700000000"})
+    world.redis.set("metrics:employee:p1", "stale")
+    world.redis.set("graph:stats", "stale")
+    run_id, row = world.run()
+    world.assert_graph_is_right()
+    assert row["read"] == 6_101
+    assert (row["duplicates"], row["dead"], row["lost"], row["pending"], row["lag"]) == (100, 1, 0, 0, 0)
+    assert row["written"] + sum(row["skipped"].values()) == 6_000
+    assert row["acknowledged"] == 6_101
+    assert row["finished_at"] is not None
+    assert world.redis.exists("metrics:employee:p1", "graph:stats") == 0
+    assert [letter[b"original_id"] for _, letter in world.redis.xrange("interactions:dead")]
+    tasks = sorted(world.api.task_instances(world.api.run(DAG, run_id)), key=lambda task: task.started or "")
+    assert [task.task_id for task in tasks] == TASKS
+
+
+def test_xcom_carries_a_small_manifest_without_people(world: World) -> None:
+    run_id, _ = world.run()
+    for task in TASKS:
+        value = world.api.xcom(world.api.run(DAG, run_id), task)
+        text = json.dumps(value)
+        assert len(text) < 2_000
+        assert not any(f'"p{number}"' in text for number in range(300))
+
+
+def test_real_mails_give_the_graph_the_oracle_computes(world: World) -> None:
+    world.publish(oracle.mails())
+    _, row = world.run()
+    world.assert_graph_is_right()
+    assert row["read"] == 83_083
+
+
+def test_killing_the_scheduler_in_mid_task_loses_and_doubles_nothing(world: World) -> None:
+    """The orphaned task goes on while the new scheduler starts it again (W3): the lease decides."""
+    world.publish(_events("scheduler", 150_000))
+    run = world.api.trigger(DAG)
+    _wait(lambda: _task_process(world, run.run_id, "update_graph"), 60, "update_graph did not start")
+    _wait(lambda: _watermark_moved(world), 60, "nothing was committed")
+    killed = world.system.kill_scheduler(keep_orphans=True)
+    world.system.wait_for("scheduler", killed)
+    ended = world.api.wait(run, timeout=300)
+    world.system.end_orphans()
+    assert ended.state == "success"
+    world.run()
+    world.assert_graph_is_right()
+
+
+def test_killing_the_task_process_is_repeated_and_doubles_nothing(world: World) -> None:
+    """No exception exists then, so Airflow retries by itself (W1)."""
+    world.publish(_events("task", 100_000))
+    run = world.api.trigger(DAG)
+    child = _wait(lambda: _task_process(world, run.run_id, "update_graph"), 60, "update_graph did not start")
+    _wait(lambda: _watermark_moved(world), 60, "nothing was committed")
+    os.kill(child.pid, signal.SIGKILL)
+    ended = world.api.wait(run, timeout=300)
+    assert ended.state == "success"
+    assert {t.task_id: t.tries for t in world.api.task_instances(ended)}["update_graph"] == 2
+    row = world.row(run.run_id)
+    assert row["read"] == 100_000, "the run's figures cover both tries"
+    world.assert_graph_is_right()
+
+
+def test_a_zombie_whose_supervisor_was_killed_writes_nothing_after_its_lease_is_taken(world: World) -> None:
+    """The child is stopped, its supervisor killed, another run takes over, the child wakes up (W2)."""
+    world.publish(_events("zombie", 100_000))
+    run = world.api.trigger(DAG)
+    child = _wait(lambda: _task_process(world, run.run_id, "update_graph"), 60, "update_graph did not start")
+    _wait(lambda: _watermark_moved(world), 60, "nothing was committed")
+    os.kill(child.pid, signal.SIGSTOP)
+    supervisor = child.parent()
+    assert supervisor is not None
+    supervisor.kill()
+    # Airflow notices the missing heartbeat, tries again, and that try takes the lease of its own run.
+    _wait(lambda: _tries(world, run, "update_graph") >= 2, 200, "Airflow did not start a second try")
+    _wait(lambda: world.redis.xinfo_groups("interactions")[0]["lag"] == 0, 120, "the second try did not drain")
+    before = oracle.read_graph(world.driver)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(child.pid, signal.SIGCONT)
+    psutil.wait_procs([child], timeout=60)
+    assert oracle.differences(oracle.read_graph(world.driver), before) == []
+    assert world.api.wait(run, timeout=300).state == "success"
+    world.run()
+    world.assert_graph_is_right()
+
+
+def test_a_schedule_tick_drains_what_waits(world: World) -> None:
+    world.publish(_events("tick", 2_000))
+    before = {run["dag_run_id"] for run in _runs(world, "scheduled")}
+
+    def ticked() -> list[str]:
+        return [
+            run["dag_run_id"]
+            for run in _runs(world, "scheduled")
+            if run["dag_run_id"] not in before and run["state"] == "success"
+        ]
+
+    run_id = _wait(ticked, 330, "no scheduled run within five minutes")[0]
+    assert world.row(run_id)["read"] == 2_000
+    world.assert_graph_is_right()
+
+
+def _tries(world: World, run: Any, task_id: str) -> int:
+    return {task.task_id: task.tries for task in world.api.task_instances(run)}.get(task_id, 0)
+
+
+def _watermark_moved(world: World) -> bool:
+    """Whether the drain of the newest backlog has committed something and has something left."""
+    group = world.redis.xinfo_groups("interactions")[0]
+    return bool(group["lag"]) and group["pending"] > 10_000
+
+
+def _task_process(world: World, run_id: str, task_id: str) -> psutil.Process | None:
+    """The process that executes a task now: Airflow puts the task's id in its title."""
+    reply = world.system.api.get(f"/api/v2/dags/{DAG}/dagRuns/{run_id}/taskInstances/{task_id}").json()
+    if reply.get("state") != "running" or not reply.get("pid"):
+        return None
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(reply["pid"])
+    return None
