@@ -7,7 +7,6 @@ import difflib
 import os
 import sys
 import tempfile
-import warnings
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[3]
@@ -20,9 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     check = parser.parse_args(arguments).check
     with tempfile.TemporaryDirectory() as home:
         # Airflow reads this when it is first imported, and writes a configuration and logs there.
-        os.environ |= {"AIRFLOW_HOME": home, "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING"}
-        # Airflow warns of its own use of a library whenever a folder has an .airflowignore.
-        warnings.simplefilter("ignore", DeprecationWarning)
+        os.environ |= {"AIRFLOW_HOME": home, "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR"}
         from include.operations.docs import dags, errors
 
         try:
