@@ -73,3 +73,4 @@ check: lint types docs-check test ## everything CI runs
 .PHONY: bench-stream
 bench-stream: .venv/.dev ## stream to graph: ratios against the naive loop and the bare writer
 	@$(PY) -m benchmarks.stream $(ARGS)
+	@$(PY) -m benchmarks.scheduled

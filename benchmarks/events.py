@@ -15,6 +15,11 @@ _PEOPLE = 816
 Row = tuple[str, str, int]
 
 
+def sources() -> list[tuple[str, list[Row]]]:
+    """What to measure on: e-mails of 816 people, and the platform's target organisation."""
+    return [source(), ("target size: 2,000 people, 15,000 pairs", list(islice(_target_size(), 83_083)))]
+
+
 def source() -> tuple[str, list[Row]]:
     """A name for the report, and about 83,000 rows `(source, target, epoch seconds)` in time order."""
     shared = Path(os.environ.get("SHARED_DATA", Path(__file__).resolve().parents[1].parent / "shared" / "data"))
@@ -42,6 +47,23 @@ def _generated(seed: int = 1) -> Iterator[Row]:
         receiver = contacts[sender][min(int(dice.paretovariate(0.8)) - 1, len(contacts[sender]) - 1)]
         seconds += dice.randrange(300)
         yield str(sender), str(receiver), seconds
+
+
+def _target_size(seed: int = 2) -> Iterator[Row]:
+    """2,000 people in 15,000 directed pairs; how often a pair talks is heavy-tailed."""
+    dice = random.Random(seed)
+    pairs: set[tuple[int, int]] = set()
+    while len(pairs) < 15_000:
+        tail, head = dice.randrange(2_000), dice.randrange(2_000)
+        if tail != head:
+            pairs.add((tail, head))
+    ordered = sorted(pairs)
+    talk = [dice.paretovariate(1.2) for _ in ordered]
+    seconds = 1_700_000_000
+    while True:
+        for tail, head in dice.choices(ordered, talk, k=1_000):
+            seconds += dice.randrange(3)
+            yield f"EMP_{tail:04}", f"EMP_{head:04}", seconds
 
 
 def fill(client: redis.Redis, stream: str, rows: list[Row], count: int) -> None:

@@ -15,11 +15,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any, cast
 
 import neo4j
 import redis
 
-from benchmarks.events import Row, fill, source
+from benchmarks.events import Row, fill, sources
 from include.organism import update
 from include.organism.batch import aggregate
 from include.organism.messages import Interaction
@@ -58,19 +59,18 @@ def clear(clients: update.Clients) -> None:
         session.run("MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS").consume()
 
 
-def naive(clients: update.Clients, rows: list[Row]) -> float:
+def naive(clients: update.Clients, plain: redis.Redis, rows: list[Row]) -> float:
     """100 entries a read, one statement and one acknowledgement for each; returns events a second."""
     clear(clients)
-    fill(clients.redis, SETTINGS.stream, rows, NAIVE_EVENTS)
-    clients.redis.xgroup_create(SETTINGS.stream, "naive", id="0")
+    fill(plain, SETTINGS.stream, rows, NAIVE_EVENTS)
+    plain.xgroup_create(SETTINGS.stream, "naive", id="0")
     start = time.perf_counter()
     with clients.driver.session() as session:
-        while reply := clients.redis.xreadgroup("naive", "one", {SETTINGS.stream: ">"}, count=100):
-            for entry_id, raw in reply[0][1]:
-                fields = dict(zip(raw[::2], raw[1::2], strict=True)) if isinstance(raw, list) else raw
-                values = {name: fields[name.encode()].decode() for name in ("source", "target")}
-                session.run(NAIVE, **values, at=int(fields[b"timestamp"])).consume()
-                clients.redis.xack(SETTINGS.stream, "naive", entry_id)
+        while reply := cast("Any", plain.xreadgroup("naive", "one", {SETTINGS.stream: ">"}, count=100)):
+            for entry_id, fields in reply[0][1]:
+                people = {name: fields[name.encode()].decode() for name in ("source", "target")}
+                session.run(NAIVE, **people, at=int(fields[b"timestamp"])).consume()
+                plain.xack(SETTINGS.stream, "naive", entry_id)
     return NAIVE_EVENTS / (time.perf_counter() - start)
 
 
@@ -118,54 +118,56 @@ def main() -> None:
     arguments.add_argument("--quick", action="store_true")
     quick = arguments.parse_args().quick
     logging.disable(logging.WARNING)
-    name, rows = source()
     with tempfile.TemporaryDirectory() as folder:
-        servers = [RedisServer(Path(folder), usual_port=False), Neo4jServer(Path(folder), usual_port=False)]
+        cache = RedisServer(Path(folder), usual_port=False)
+        graph = Neo4jServer(Path(folder), usual_port=False)
         try:
-            for server in servers:
-                server.start()
-            cache, graph = servers
-            client = redis.Redis.from_url(cache.url, protocol=2)
-            with neo4j.GraphDatabase.driver(graph.uri, auth=("neo4j", graph.password)) as driver:  # type: ignore[attr-defined]
-                report(update.Clients(client, driver), cache.url, graph, name, rows, quick=quick)  # type: ignore[arg-type]
+            cache.start()
+            graph.start()
+            with neo4j.GraphDatabase.driver(graph.uri, auth=graph.auth) as driver:
+                clients = update.Clients(redis.Redis.from_url(cache.url, protocol=2), driver)
+                for name, rows in sources():
+                    compare(clients, cache.url, name, rows, rounds=3 if quick else 7)
+                memory(clients, cache.url, graph, rows, (10_000, 100_000) if quick else (10_000, 100_000, 1_000_000))
         finally:
-            for server in servers:
-                server.stop()
+            graph.stop()
+            cache.stop()
 
 
-def report(
-    clients: update.Clients, redis_url: str, graph: Neo4jServer, name: str, rows: list[Row], *, quick: bool
-) -> None:
+def compare(clients: update.Clients, redis_url: str, name: str, rows: list[Row], *, rounds: int) -> None:
     """Measure in turns, so that a slow moment of the machine meets both sides, and print."""
     print(f"{len(rows):,} interactions ({name}), batches of {SETTINGS.batch_size:,}, appendonly on")
     for _ in range(2):  # warm the server's compiler
         ours(clients, rows)
         bare(clients, rows)
-    rounds = 3 if quick else 7
     rates, limits, phases = [], [], []
     for _ in range(rounds):
         rate, seconds = ours(clients, rows)
         rates.append(rate)
         phases.append(seconds)
         limits.append(bare(clients, rows))
-    slow = naive(clients, rows)
+    slow = naive(clients, redis.Redis.from_url(redis_url), rows)
     rate, limit = statistics.median(rates), statistics.median(limits)
-    ratio = statistics.median(ours_ / bare_ for ours_, bare_ in zip(rates, limits, strict=True))
-    print(
-        f"  ours            {rate:10,.0f} /s   (median of {rounds}; seconds by phase {phases[rates.index(max(rates))]})"
-    )
-    print(f"  bare writer     {limit:10,.0f} /s   ours / bare  = {ratio:.2f}   (goal 0.70 or more)")
-    print(f"  naive loop      {slow:10,.0f} /s   ours / naive = {rate / slow:,.0f}   (goal 100 or more)")
-    print("peak memory of the draining process:")
-    smallest = None
-    for backlog in (10_000, 100_000) if quick else (10_000, 100_000, 1_000_000):
+    ratio = statistics.median(one / other for one, other in zip(rates, limits, strict=True))
+    print(f"  ours         {rate:10,.0f} /s   median of {rounds}")
+    print(f"  bare writer  {limit:10,.0f} /s   ours / bare  = {ratio:.2f}   (goal 0.70 or more)")
+    print(f"  naive loop   {slow:10,.0f} /s   ours / naive = {rate / slow:,.0f}   (goal 100 or more)")
+    print(f"  seconds by phase, overlapping: {phases[rates.index(max(rates))]}", flush=True)
+
+
+def memory(
+    clients: update.Clients, redis_url: str, graph: Neo4jServer, rows: list[Row], backlogs: tuple[int, ...]
+) -> None:
+    """Peak memory of a fresh process against the backlog that it drains."""
+    print("peak memory of the draining process (goal: within 1.20 of the first):")
+    first = None
+    for backlog in backlogs:
         clear(clients)
         fill(clients.redis, SETTINGS.stream, rows, backlog)
         peak, seconds = peak_memory(backlog, redis_url, graph)
-        smallest = smallest or peak
-        print(
-            f"  {backlog:9,} entries {peak:7.1f} MB   {peak / smallest:.2f} of the first   {backlog / seconds:,.0f} /s"
-        )
+        first = first or peak
+        rate = backlog / seconds
+        print(f"  {backlog:9,} entries {peak:7.1f} MB   {peak / first:.2f} of the first   {rate:,.0f} /s", flush=True)
 
 
 if __name__ == "__main__":
