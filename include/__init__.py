@@ -1,0 +1,1 @@
+"""Everything that does work; `dags/` only wires it."""

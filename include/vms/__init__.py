@@ -1,0 +1,1 @@
+"""The volunteer management system: Salesforce objects and spreadsheets into PostgreSQL."""
