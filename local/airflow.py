@@ -156,7 +156,7 @@ def migrate(home: AirflowHome, settings: Mapping[str, str], log: Path) -> bool:
 class Component(Part):
     """A process of Airflow."""
 
-    start_timeout: ClassVar[float] = 180.0
+    start_timeout: ClassVar[float] = 240.0  # four of them share two cores with whatever else runs
     health: ClassVar[str] = ""
 
     def __init__(self, home: AirflowHome, settings: Callable[[], Mapping[str, str]], *, report: Report = quiet) -> None:

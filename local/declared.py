@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -46,9 +47,9 @@ def apply(root: Path, url: str, username: str, password: str) -> str:
     try:
         with closing(login(url, username, password)) as client:
             for pool in pools:
-                name = str(pool["pool_name"])
-                slots = {"slots": int(pool.get("pool_slot") or 1), "description": pool.get("pool_description") or ""}
-                _put(client, "/api/v2/pools", name, {"name": name, **slots}, slots)
+                name, text = str(pool["pool_name"]), str(pool.get("pool_description") or "")
+                body = {"slots": int(pool.get("pool_slot") or 1), "description": text, "include_deferred": False}
+                _put(client, "/api/v2/pools", name, {"name": name, **body}, {"pool": name, **body})
             for item in variables:
                 key = str(item["variable_name"])
                 body = {"key": key, "value": str(item.get("variable_value") or "")}
@@ -61,7 +62,6 @@ def apply(root: Path, url: str, username: str, password: str) -> str:
 def _put(client: httpx.Client, path: str, name: str, new: dict[str, Any], changed: dict[str, Any]) -> None:
     answer = client.post(path, json=new)
     if answer.status_code == httpx.codes.CONFLICT:
-        answer = client.patch(
-            f"{path}/{name}", json=changed, params={"update_mask": [k for k in changed if k != "key"]}
-        )
-    answer.raise_for_status()
+        answer = client.patch(f"{path}/{quote(name, safe='')}", json=changed)
+    if answer.is_error:
+        raise ValueError(f"{name}: HTTP {answer.status_code} {answer.text}")

@@ -62,7 +62,7 @@ class Neo4jServer(Server):
     usual_port: ClassVar[int] = 7687
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
     patience: ClassVar[float] = 20.0
-    start_timeout: ClassVar[float] = 120.0
+    start_timeout: ClassVar[float] = 180.0
     _class_path: str = ""
 
     @property
