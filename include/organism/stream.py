@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Self, cast
 import redis
 
 from include.operations.errors import ServerUnsupported
+from include.operations.faults import fault_point
 from include.organism.settings import Settings
 
 _PAGE = 10_000
@@ -247,7 +248,9 @@ class InteractionStream:
 
     def acknowledge(self, ids: list[bytes]) -> int:
         """Acknowledge these entries in one XACK; returns how many were pending."""
-        return self._redis.xack(self.key, self.group, *ids)
+        acknowledged = self._redis.xack(self.key, self.group, *ids)
+        fault_point("stream.after_ack")
+        return acknowledged
 
 
 def _entries(reply: Any) -> list[Entry]:

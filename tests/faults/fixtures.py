@@ -1,0 +1,50 @@
+"""Fixtures of the tests of the 5-minute pipeline; imported by their conftest files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from include.organism.update import Clients
+from local.servers import Neo4jServer, RedisServer
+from tests.faults.workers import Workers, worker_process
+from tests.faults.world import World, clear, open_clients
+
+
+@pytest.fixture(scope="session")
+def shared_clients(redis_server: RedisServer, neo4j_server: Neo4jServer) -> Iterator[Clients]:
+    """Clients of the session's servers."""
+    with open_clients(redis_server.url, neo4j_server.url) as clients:
+        yield clients
+
+
+@pytest.fixture
+def make_world(
+    shared_clients: Clients, redis_server: RedisServer, neo4j_server: Neo4jServer
+) -> Iterator[Callable[..., World]]:
+    """Makes worlds with an empty graph, a stream of their own and the settings given."""
+    made: list[World] = []
+
+    def make(**settings: Any) -> World:
+        clear(shared_clients.driver)
+        made.append(World(shared_clients, (redis_server.url, neo4j_server.url), **settings))
+        return made[-1]
+
+    yield make
+    for world in made:
+        world.redis.delete(world.stream, world.settings.dead_stream, f"{world.settings.dead_stream}:index")
+
+
+@pytest.fixture(scope="session")
+def workers() -> Iterator[Workers]:
+    """Starts runs in processes of their own."""
+    with worker_process() as running:
+        yield running
+
+
+@pytest.fixture
+def world(make_world: Callable[..., World]) -> World:
+    """A world with the default settings, but small batches."""
+    return make_world(batch_size=50)
