@@ -11,6 +11,7 @@ import statistics
 import tempfile
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import redis
@@ -75,7 +76,7 @@ def main() -> None:
     print("  update_graph   " + _medians(phases))
 
 
-def _row(warehouse: str, run_id: str) -> dict[str, int | dict[str, float]]:
+def _row(warehouse: str, run_id: str) -> dict[str, Any]:
     with psycopg.connect(warehouse, row_factory=psycopg.rows.dict_row) as connection:
         found = connection.execute("select read, seconds from ops.graph_update where run_id = %s", [run_id]).fetchone()
     if found is None:

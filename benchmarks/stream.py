@@ -22,7 +22,7 @@ import redis
 
 from benchmarks.events import Row, fill, sources
 from include.organism import update
-from include.organism.batch import aggregate
+from include.organism.batch import EdgeRow, aggregate
 from include.organism.messages import Interaction
 from include.organism.settings import Settings
 from local.servers import Neo4jServer, RedisServer
@@ -98,8 +98,12 @@ def bare(clients: update.Clients, rows: list[Row]) -> float:
     start = time.perf_counter()
     with clients.driver.session() as session:
         for edges in batches:
-            session.execute_write(lambda tx, edges=edges: tx.run(BARE, rows=edges, rate=1e-9).consume())
+            session.execute_write(_write_rows, edges)
     return len(rows) / (time.perf_counter() - start)
+
+
+def _write_rows(tx: neo4j.ManagedTransaction, edges: list[EdgeRow]) -> None:
+    tx.run(BARE, rows=edges, rate=1e-9).consume()
 
 
 def peak_memory(backlog: int, redis_url: str, graph: Neo4jServer) -> tuple[float, float]:
