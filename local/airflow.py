@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import httpx
 import psycopg
+from psycopg import sql
 
 from local import process
 from local.errors import PartError, last_lines
@@ -125,14 +126,16 @@ def child_environment(settings: Mapping[str, str]) -> dict[str, str]:
     return env
 
 
-def schema_revision(database: str) -> str | None:
-    """Return the revision of the metadata schema; None for an empty database or one psycopg cannot ask."""
+def schema_revision(database: str, table: str = "alembic_version") -> str | None:
+    """Return the revision of a schema; None for an empty database or one psycopg cannot ask."""
     scheme, _, rest = database.partition("://")
     if not scheme.startswith("postgres"):
         return None
     try:
         with psycopg.connect(f"postgresql://{rest}", connect_timeout=5) as connection:
-            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            row = connection.execute(
+                sql.SQL("SELECT version_num FROM {}").format(sql.Identifier(*table.split(".")))
+            ).fetchone()
     except psycopg.Error:
         return None
     return str(row[0]) if row else None
@@ -215,7 +218,7 @@ class Scheduler(Component):
     """Schedules runs; the LocalExecutor's workers are its children."""
 
     name: ClassVar[str] = "scheduler"
-    patience: ClassVar[float] = 10.0  # so long running tasks may finish
+    patience: ClassVar[float] = 5.0  # running tasks have so long to finish
     health: ClassVar[str] = "scheduler"
 
     def _options(self) -> Sequence[str]:
@@ -234,8 +237,9 @@ class Triggerer(Component):
     """Runs deferred waits and HITL time-outs."""
 
     name: ClassVar[str] = "triggerer"
-    # It waits ten seconds for its child, which does not end by itself; asked twice, it ends the child.
+    # It waits ten seconds for its child, which does not end by itself; asked twice, both end at once.
     patience: ClassVar[float] = 1.5
+    grace: ClassVar[float] = 1.5
     health: ClassVar[str] = "triggerer"
 
     def _options(self) -> Sequence[str]:

@@ -31,7 +31,7 @@ class Part(ABC):
 
     name: ClassVar[str]
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
-    patience: ClassVar[float] = 15.0  # until the stop signal is repeated
+    patience: ClassVar[float] = 15.0  # until its whole family gets the stop signal
     grace: ClassVar[float] = 5.0  # after that, until SIGKILL
     start_timeout: ClassVar[float] = 90.0
 

@@ -201,17 +201,20 @@ def end(processes: Sequence[psutil.Process], sig: signal.Signals, grace: float) 
 def stop_child(child: subprocess.Popen[bytes], sig: signal.Signals, patience: float, grace: float) -> None:
     """Stop a child cleanly, then end whatever remains of its family.
 
-    After `patience` seconds it gets its signal a second time, which for Airflow means "do not wait for tasks";
+    After `patience` seconds the whole family gets the signal, which for Airflow means "do not wait for tasks";
     after `grace` more seconds SIGKILL.
     """
-    members = family(child.pid)
-    for last_word, seconds in ((sig, patience), (sig, grace), (signal.SIGKILL, 5.0)):
-        if child.poll() is None:
-            child.send_signal(last_word)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(seconds)
-            break
-    end([m for m in members if m.pid != child.pid and m.is_running()], signal.SIGTERM, 2.0)
+    members = family(child.pid)[1:]
+    child.send_signal(sig)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(patience)
+    rest = {member.pid: member for member in [*members, *family(child.pid)[1:]] if member.is_running()}
+    child.send_signal(sig)  # does nothing when it has ended
+    # Not in the list: psutil would reap it, and its exit code would be lost.
+    end(list(rest.values()), sig, grace)
+    if child.poll() is None:
+        child.kill()
+        child.wait(5)
 
 
 def kill_child(child: subprocess.Popen[bytes]) -> None:

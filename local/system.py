@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import sys
 import time
@@ -19,8 +20,10 @@ from local.airflow import (
     Scheduler,
     child_environment,
     migrate,
+    schema_revision,
 )
 from local.errors import PartError, last_lines
+from local.files import read_json, write_json
 from local.layout import PARTS, ROOT, STATE_DIR
 from local.part import CancelledError, Part
 from local.presets import Presets
@@ -147,11 +150,25 @@ class LocalSystem:
         if importlib.util.find_spec("include.cli") is None:
             return "no migrations in this repository"
         log = self.state_dir / "logs" / "warehouse.log"
+        variables = self.variables()
+        marker, database = self.state_dir / "warehouse.json", variables[presets.WAREHOUSE]
+        found = schema_revision(database, "ops.alembic_version")
+        files = self._migrations()
+        if found is not None and read_json(marker) == {"files": files, "revision": found}:
+            return "up to date"
         command = [sys.executable, "-m", "include.cli", "warehouse", "upgrade"]
-        done = process.run(command, cwd=self.root, env=child_environment(self.variables()), log=log, timeout=300)
+        done = process.run(command, cwd=self.root, env=child_environment(variables), log=log, timeout=300)
         if done.code != 0:
             raise PartError("warehouse schema", f"`warehouse upgrade` failed: {last_lines(log)}", log=log)
-        return "up to date"
+        write_json(marker, {"files": files, "revision": schema_revision(database, "ops.alembic_version")})
+        return "warehouse upgrade"
+
+    def _migrations(self) -> str:
+        """Return a fingerprint of the migrations: asking Alembic whether there is something to do takes seconds."""
+        digest = hashlib.sha256()
+        for path in sorted((self.root / "include" / "warehouse").rglob("*.py")):
+            digest.update(f"{path.relative_to(self.root)}\0".encode() + path.read_bytes())
+        return digest.hexdigest()
 
     def cancel(self) -> None:
         """Let a start in progress fail soon."""
@@ -162,7 +179,10 @@ class LocalSystem:
     def stop(self) -> None:
         """Stop Airflow first, then the servers it uses; each cleanly, SIGKILL after its grace time."""
         self.cancel()
-        for layer in (self.components, list(reversed(self.servers))):
+        # The scheduler's tasks still report to the api-server while they end.
+        schedulers = [c for c in self.components if isinstance(c, Scheduler)]
+        others = [c for c in self.components if not isinstance(c, Scheduler)]
+        for layer in (schedulers, others, self.servers[::-1]):
             with ThreadPoolExecutor(8, thread_name_prefix="stop") as pool:
                 for _ in pool.map(self._stop_part, layer):
                     pass
