@@ -8,52 +8,64 @@ import numpy as np
 from numpy.typing import NDArray
 
 DTYPE = np.dtype("<u8")
-_FRESH_LIMIT = 50_000
+# The newest digests are in a Python set of at most so many, older ones in sorted arrays.
+_FRESH_LIMIT = 20_000
+# An array grows up to this size; sorting a larger one anew would show in the process's memory.
+_PART_LIMIT = 400_000
+
+Digests = NDArray[np.uint64]
 
 
 class SeenEvents:
-    """A set of 64-bit digests: a sorted array, and a small Python set of the newest ones.
+    """A set of 64-bit digests: a few sorted arrays, and a small Python set of the newest ones.
 
     A plain set of a few million integers takes ten times the memory; a million-entry backlog must
     not show in the process size.
     """
 
     def __init__(self, chunks: Iterable[bytes] = ()) -> None:
-        parts = [np.frombuffer(chunk, DTYPE) for chunk in chunks]
-        self._sorted: NDArray[np.uint64] = np.unique(np.concatenate(parts)) if parts else np.empty(0, DTYPE)
+        loaded = [np.frombuffer(chunk, DTYPE) for chunk in chunks]
+        self._parts: list[Digests] = [np.sort(np.concatenate(loaded))] if loaded else []
         self._fresh: set[int] = set()
 
     def __len__(self) -> int:
-        return len(self._sorted) + len(self._fresh)
+        return sum(map(len, self._parts)) + len(self._fresh)
 
     def unseen(self, digests: list[int]) -> list[bool]:
         """For each digest whether it is new; new ones are remembered, so a repeat in the list is not."""
-        old = self._in_sorted(digests)
         fresh = self._fresh
         result = []
-        for digest, known in zip(digests, old, strict=True):
+        for digest, known in zip(digests, self._in_parts(digests), strict=True):
             new = not known and digest not in fresh
             result.append(new)
             if new:
                 fresh.add(digest)
         if len(fresh) > _FRESH_LIMIT:
-            self._sorted = np.union1d(self._sorted, np.fromiter(fresh, DTYPE, len(fresh)))
-            fresh.clear()
+            self._settle_fresh()
         return result
 
     def forget(self, digest: int) -> None:
         """Take one digest out: its event was not applied after all."""
         self._fresh.discard(digest)
-        self._sorted = self._sorted[self._sorted != np.uint64(digest)]
+        self._parts = [part[part != np.uint64(digest)] for part in self._parts]
 
-    def _in_sorted(self, digests: list[int]) -> list[bool]:
-        if not len(self._sorted):
-            return [False] * len(digests)
+    def _in_parts(self, digests: list[int]) -> list[bool]:
         wanted = np.array(digests, DTYPE)
-        places = np.searchsorted(self._sorted, wanted)
-        places[places == len(self._sorted)] = 0
-        found: list[bool] = (self._sorted[places] == wanted).tolist()
-        return found
+        found = np.zeros(len(wanted), bool)
+        for part in filter(len, self._parts):
+            places = np.searchsorted(part, wanted)
+            places[places == len(part)] = 0
+            found |= part[places] == wanted
+        answer: list[bool] = found.tolist()
+        return answer
+
+    def _settle_fresh(self) -> None:
+        newest = np.fromiter(self._fresh, DTYPE, len(self._fresh))
+        self._fresh.clear()
+        if len(self._parts) > 1 and len(self._parts[-1]) < _PART_LIMIT:
+            newest = np.concatenate([self._parts.pop(), newest])
+        newest.sort()
+        self._parts.append(newest)
 
 
 def pack(digests: list[int]) -> bytes:

@@ -24,7 +24,7 @@ class Settings:
     batch_size: int = 5_000
     time_budget_s: float = 240.0
     # Committed but unacknowledged entries the group may hold while a long run drains a backlog.
-    max_unacknowledged: int = 50_000
+    max_unacknowledged: int = 20_000
     # Entries of other consumers are taken over after this time without a sign of life.
     claim_idle_s: float = 600.0
     lease_ttl_s: float = 90.0
