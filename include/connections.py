@@ -72,10 +72,8 @@ def neo4j_driver(conn_id: str = NEO4J) -> Iterator[tuple[neo4j.Driver, str | Non
     import neo4j
 
     found = _connection(conn_id)
-    extra = found.extra_dejson
-    scheme = extra.get("scheme", "bolt")
     driver = neo4j.GraphDatabase.driver(
-        f"{scheme}://{found.host or 'localhost'}:{found.port or 7687}",
+        f"{_neo4j_scheme(found.extra_dejson)}://{found.host or 'localhost'}:{found.port or 7687}",
         auth=(found.login or "neo4j", found.password or ""),
         connection_timeout=_CONNECT_S,
         connection_acquisition_timeout=_CONNECT_S,
@@ -85,6 +83,13 @@ def neo4j_driver(conn_id: str = NEO4J) -> Iterator[tuple[neo4j.Driver, str | Non
     )
     with driver:
         yield driver, found.schema or None
+
+
+def _neo4j_scheme(extra: dict[str, Any]) -> str:
+    """The extras mean what they mean to Airflow's Neo4jHook."""
+    on = {name for name, value in extra.items() if str(value).lower() in {"true", "1"}}
+    tls = "+ssc" if "certs_self_signed" in on else "+s" if "certs_trusted_ca" in on else ""
+    return ("neo4j" if "neo4j_scheme" in on else "bolt") + tls
 
 
 @contextmanager
