@@ -8,13 +8,17 @@ from typing import Annotated
 
 import typer
 
-from include.cli import warehouse
+from include.cli import dags, deadletter, interactions, warehouse
 from include.cli.errors import explain
 
 PROGRAM = "python -m include.cli"
 _DEBUG = "--debug"
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(interactions.app, name="interactions")
+app.add_typer(deadletter.app, name="deadletter")
+app.add_typer(dags.app, name="dags")
+app.command()(dags.trigger)
 app.add_typer(warehouse.app, name="warehouse")
 
 

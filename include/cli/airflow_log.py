@@ -17,3 +17,5 @@ def to_stderr() -> None:
         import airflow.sdk
         import airflow.settings  # noqa: F401
     logging.getLogger().setLevel(logging.WARNING)
+    # A graph without a label yet is no news to somebody who asks what is in it.
+    logging.getLogger("neo4j.notifications").setLevel(logging.ERROR)

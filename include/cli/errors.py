@@ -25,12 +25,18 @@ def explain(error: Exception) -> str:
     # Told by name, because importing Airflow to know its class would cost a second.
     if type(error).__name__ == "AirflowNotFoundException":
         return f"{_first_line(error)}. What to do: source .local/env after `make up`, or export AIRFLOW_CONN_<ID>"
-    if isinstance(error, PipelineError | CommandError) or type(error).__name__ == "AirflowApiError":
-        return " ".join(str(error).split())
+    if isinstance(error, PipelineError):
+        return f"{_one_line(error.args[0])}. What to do: {_one_line(error.what_to_do)}"
+    if isinstance(error, CommandError) or type(error).__name__ == "AirflowApiError":
+        return _one_line(str(error))
     found = classify(error)
     said = _first_line(error)
     what = f"{found.error_class} {found.code}" + (f": {said}" if said else "")
-    return f"{what.rstrip('.')}. What to do: {_WHAT_TO_DO[found.error_class]}"
+    return f"{what}. What to do: {_WHAT_TO_DO[found.error_class]}"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).rstrip(".")
 
 
 def _first_line(error: Exception) -> str:

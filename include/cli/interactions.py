@@ -1,0 +1,231 @@
+"""`interactions`: publish events into the stream, and see what waits there."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import stat
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+
+import typer
+
+from include.cli import airflow_log
+from include.cli.errors import CommandError, explain
+from include.cli.output import print_facts, print_json
+from include.organism.event_files import Format, last_event, read_rows
+
+if TYPE_CHECKING:
+    from include.organism.publish import Publisher
+
+app = typer.Typer(no_args_is_help=True, help="The stream of interactions.")
+
+
+@app.command()
+def publish(
+    file: Annotated[str, typer.Argument(help="CSV, JSON lines, or `source target timestamp` lines; - is stdin.")],
+    *,
+    written: Annotated[Format, typer.Option("--format", help="How the rows are written.")] = Format.AUTO,
+    event_type: Annotated[str, typer.Option("--type", help="Type of `source target timestamp` rows.")] = "email",
+    rate: Annotated[float | None, typer.Option(help="Events per second; default: as fast as possible.")] = None,
+    speed: Annotated[float | None, typer.Option(help="Replay as the events happened, so many times as fast.")] = None,
+    until: Annotated[
+        str | None, typer.Option(help="Shift all times so that the last event happens then: `now`, or ISO-8601.")
+    ] = None,
+    skip: Annotated[int, typer.Option(min=0, help="Leave out so many rows, which are in already.")] = 0,
+) -> None:
+    """Publish events from a file; publishing the same file again changes nothing in the graph."""
+    if rate is not None and speed is not None:
+        raise typer.BadParameter("--rate and --speed exclude each other")
+    for name, value in (("--rate", rate), ("--speed", speed)):
+        if value is not None and not 0 < value < float("inf"):
+            raise typer.BadParameter(f"{name} must be a number above 0")
+    end = _moment(until) if until else None
+    with _opened(file, seekable=end is not None) as stream:
+        _publish(stream, _Job(written, event_type, rate, speed, end, skip))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """What `publish` was asked to do; `end` in epoch seconds."""
+
+    written: Format
+    event_type: str
+    rate: float | None
+    speed: float | None
+    end: float | None
+    skip: int
+
+
+def _publish(stream: BinaryIO, job: _Job) -> None:
+    airflow_log.to_stderr()
+    import redis
+
+    from include.cli.progress import progress
+    from include.connections import redis_client
+    from include.organism.publish import EventTime, Publisher, Rate
+    from include.organism.settings import Settings
+
+    total = _size(stream)
+    shift = 0.0
+    if job.end is not None:
+        last = last_event(read_rows(stream, job.written, job.event_type))
+        stream.seek(0)
+        if last is None:
+            raise CommandError("no row has a time that can be read, so --until has nothing to shift")
+        shift = job.end - last
+    pace = Rate(job.rate) if job.rate else EventTime(job.speed) if job.speed else None
+    begun = time.monotonic()
+    with redis_client() as client, progress("publishing", total) as update:
+        publisher = Publisher(client, Settings.from_env().stream)
+        try:
+            publisher.publish(
+                read_rows(stream, job.written, job.event_type),
+                skip=job.skip,
+                shift=shift,
+                pace=pace,
+                on_progress=lambda: update(publisher.published, _position(stream)),
+            )
+        except (redis.RedisError, KeyboardInterrupt) as error:
+            raise CommandError(_stopped(publisher, error, job)) from error
+    seconds = time.monotonic() - begun
+    rate = publisher.published / seconds if seconds else 0
+    print(f"published {publisher.published:,} events in {seconds:.1f} s ({rate:,.0f} a second)")
+    if publisher.unreadable:
+        _report_unreadable(publisher)
+        raise typer.Exit(1)
+
+
+def _stopped(publisher: Publisher, error: BaseException, job: _Job) -> str:
+    """Say how far it came and how to go on."""
+    why = f"{explain(error)}." if isinstance(error, Exception) else "interrupted."
+    doubt = f", {publisher.in_doubt:,} more may be" if publisher.in_doubt else ""
+    again = f"--skip {publisher.settled}"
+    if job.end is not None:
+        # `now` will be another moment then.
+        again += f" --until {datetime.fromtimestamp(job.end, UTC).isoformat()}"
+    return (
+        f"{why} {publisher.published:,} events are surely in{doubt}. Go on with the same command and {again}; events "
+        "that are in twice then count once."
+    )
+
+
+def _report_unreadable(publisher: Publisher) -> None:
+    for line, problem in publisher.problems:
+        print(f"line {line}: {problem}", file=sys.stderr)
+    rest = publisher.unreadable - len(publisher.problems)
+    more = f" ({rest:,} more not shown)" if rest else ""
+    print(f"error: {publisher.unreadable:,} rows cannot be read and were left out{more}", file=sys.stderr)
+
+
+def _moment(text: str) -> float:
+    """Epoch seconds of `now` or of an ISO-8601 time; without a zone it is UTC."""
+    if text == "now":
+        return float(int(time.time()))
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter("--until is neither `now` nor an ISO-8601 time") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _opened(file: str, *, seekable: bool) -> BinaryIO:
+    if file != "-":
+        try:
+            return Path(file).open("rb")
+        except OSError as error:
+            raise CommandError(f"cannot open {file}: {error.strerror}") from error
+    if not seekable or sys.stdin.buffer.seekable():
+        return sys.stdin.buffer
+    import shutil
+    import tempfile
+
+    # The last event must be known before the first one is sent.
+    kept = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+    shutil.copyfileobj(sys.stdin.buffer, kept)
+    kept.seek(0)
+    return kept
+
+
+def _size(stream: BinaryIO) -> int | None:
+    """Bytes of a regular file; None for a pipe."""
+    try:
+        found = os.fstat(stream.fileno())
+    except OSError:
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
+def _position(stream: BinaryIO) -> int:
+    return stream.tell() if stream.seekable() else 0
+
+
+@app.command()
+def lag(*, as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False) -> None:
+    """Show what waits in the stream, how far the graph is, and the last run. Exit code 1 when a server is missing."""
+    airflow_log.to_stderr()
+    from include.connections import neo4j_driver, redis_client, warehouse
+    from include.organism.backlog import backlog, last_run
+    from include.organism.graph import PeopleGraph
+    from include.organism.settings import Settings
+
+    settings = Settings.from_env()
+    with redis_client() as client:
+        facts: dict[str, Any] = dataclasses.asdict(backlog(client, settings))
+    missing: list[str] = []
+
+    def ask(question: Callable[[], Any]) -> Any:
+        # Redis has the figures people ask for; the others only complete them.
+        try:
+            return question()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is reported and makes the exit code 1
+            missing.append(explain(error))
+            return None
+
+    def watermark() -> str | None:
+        with neo4j_driver() as (driver, database):
+            # Fails at once, where a transaction would try for half a minute.
+            driver.verify_connectivity()
+            ledger = PeopleGraph(driver, settings, database).ledger()
+        return str(ledger.watermark) if ledger else None
+
+    def run() -> dict[str, Any] | None:
+        with warehouse() as connection:
+            return last_run(connection)
+
+    facts |= {"watermark": ask(watermark), "last_run": ask(run)}
+    if as_json:
+        print_json(facts)
+    else:
+        print_facts(_readable(facts))
+    for text in missing:
+        print(f"error: {text}", file=sys.stderr)
+    if missing:
+        raise typer.Exit(1)
+
+
+def _readable(facts: dict[str, Any]) -> dict[str, object]:
+    run = facts["last_run"]
+    unread = facts["unread"]
+    pending = ", ".join(f"{name} {count:,}" for name, count in facts["pending"].items())
+    age = facts["oldest_pending_s"]
+    shown: dict[str, object] = {
+        "stream": f"{facts['stream']}, {facts['length']:,} entries, newest {facts['last_id']}",
+        "unread": "many (Redis cannot tell)" if unread is None else f"{unread:,}",
+        "pending": f"{sum(facts['pending'].values()):,}" + (f" ({pending}), oldest {age:g} s" if pending else ""),
+        "watermark": facts["watermark"] or "-",
+        "dead letters": f"{facts['dead_letters']:,}",
+        "last run": "-",
+    }
+    if not facts["group_exists"]:
+        shown["unread"] = f"{shown['unread']} (no consumer group yet: the first run makes it)"
+    if run:
+        figures = ("read", "written", "duplicates", "dead", "lost", "pending")
+        counts = ", ".join(f"{name} {run[name]:,}" for name in figures)
+        state = "finished" if run["finished_at"] else "not finished"
+        shown["last run"] = f"{run['run_id']} ({state}, {run['updated_at']:%Y-%m-%d %H:%M:%S %Z}): {counts}"
+    return shown
