@@ -97,8 +97,11 @@ SET e.degree_centrality = CASE WHEN $people > 1 THEN toFloat(coalesce(e.degree, 
 
 SET_LEDGER = "MATCH (l:StreamLedger {key: $key}) SET l += $values"
 
+# Only while the lease is the caller's: a run that took it over goes on writing under the same epoch.
 MARK_INVALIDATED = """
-MATCH (l:StreamLedger {key: $key}) WHERE l.invalidated_epoch < $epoch SET l.invalidated_epoch = $epoch
+MATCH (l:StreamLedger {key: $key})
+WHERE l.lease_run = $run AND l.epoch = $epoch AND l.invalidated_epoch < $epoch
+SET l.invalidated_epoch = $epoch
 """
 
 LOAD_SEEN = "MATCH (s:SeenEvents) WHERE s.last_ms >= $since_ms AND s.key = $key RETURN s.digests AS digests"

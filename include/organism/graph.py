@@ -25,6 +25,9 @@ from include.organism.stream import StreamId
 
 T = TypeVar("T")
 
+# The server looks for expired transactions every 2 seconds.
+_PATIENCE_S = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -91,7 +94,8 @@ class PeopleGraph:
                 )
             return Ledger.from_node(_one(tx.run(cypher.TAKE_LEASE, key=self._key, run=run, ttl_ms=self._ttl_ms))["l"])
 
-        return self._write(work)
+        # Outlasts a stopped writer's open transaction, which holds the lock and ends with its lease.
+        return self._write(work, timeout_s=self._settings.lease_ttl_s + _PATIENCE_S)
 
     def release(self, run: str) -> None:
         """End the lease of `run`, if it still has it."""
@@ -193,18 +197,24 @@ class PeopleGraph:
         with self._session() as session:
             return cast("int", _one(session.run(cypher.COUNT_TOUCHED, epoch=epoch))["touched"])
 
-    def mark_invalidated(self, epoch: int) -> None:
-        """Remember that caches are invalid for everything touched up to `epoch`."""
-        self._write(lambda tx: tx.run(cypher.MARK_INVALIDATED, key=self._key, epoch=epoch).consume())
+    def mark_invalidated(self, epoch: int, run: str) -> None:
+        """Remember that caches are invalid for everything touched up to `epoch`, unless another run writes by now."""
+        self._write(lambda tx: tx.run(cypher.MARK_INVALIDATED, key=self._key, epoch=epoch, run=run).consume())
 
     # --- plumbing -------------------------------------------------------------------
 
     def _session(self) -> neo4j.Session:
         return self._driver.session(database=self._database)
 
-    def _write(self, work: Callable[[neo4j.ManagedTransaction], T]) -> T:
+    def _write(self, work: Callable[[neo4j.ManagedTransaction], T], timeout_s: float | None = None) -> T:
+        """Run `work` in a transaction that the server ends with the lease.
+
+        A writer that was stopped or cut off inside its transaction would otherwise hold the
+        ledger's lock, and everybody after it, for ever.
+        """
+        limited = neo4j.unit_of_work(timeout=timeout_s or self._settings.lease_ttl_s)(work)
         with self._session() as session:
-            return session.execute_write(work)
+            return session.execute_write(limited)
 
     @staticmethod
     def _check_epoch(found: int, ours: int) -> None:

@@ -162,7 +162,7 @@ def invalidate_cache(clients: Clients, settings: Settings, manifest: Manifest) -
     if ledger is not None:
         people, deleted = cache.invalidate(clients.redis, graph.touched_since(ledger.invalidated_epoch))
         fault_point("cache.before_mark")
-        graph.mark_invalidated(ledger.epoch)
+        graph.mark_invalidated(ledger.epoch, manifest["run"])
     graph.release(manifest["run"])
     log_event(log, "cache_invalidated", people=people, deleted=deleted)
     return {"people": people, "deleted": deleted}

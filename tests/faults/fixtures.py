@@ -38,10 +38,17 @@ def make_world(
 
 
 @pytest.fixture(scope="session")
-def workers() -> Iterator[Workers]:
-    """Starts runs in processes of their own."""
+def all_workers() -> Iterator[Workers]:
+    """The process that forks the workers of all tests."""
     with worker_process() as running:
         yield running
+
+
+@pytest.fixture
+def workers(all_workers: Workers) -> Iterator[Workers]:
+    """Starts runs in processes of their own; none outlives its test."""
+    yield all_workers
+    all_workers.kill_all()
 
 
 @pytest.fixture

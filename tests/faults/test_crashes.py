@@ -12,12 +12,11 @@ from include.organism import update
 from include.organism.cache import GRAPH_STATS, employee_key
 from tests import oracle
 from tests.faults.workers import Workers
-from tests.faults.world import STEPS, World, events
+from tests.faults.world import BAD, STEPS, World, events
 
 pytestmark = pytest.mark.servers
 
 SIGKILLED = -9
-BAD = [[b"id", b"%d" % n, b"source", b"a"] for n in range(7)]
 
 
 def fill(world: World, count: int = 400) -> None:

@@ -79,6 +79,12 @@ class Workers:
             said = json.loads(line)
             self._workers[said["job"]].said.append(said)
 
+    def kill_all(self) -> None:
+        """Kill those that still run."""
+        for worker in self._workers.values():
+            if not worker.ended:
+                worker.kill()
+
     def start(
         self,
         world: World,

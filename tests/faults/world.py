@@ -22,6 +22,7 @@ from tests import oracle
 
 Raw = list[bytes]
 _numbers = itertools.count()
+BAD = [[b"id", b"%d" % n, b"source", b"a"] for n in range(7)]
 STEPS = ("fetch", "update", "acknowledge", "invalidate")
 
 
