@@ -197,7 +197,8 @@ def _csv_rows(lines: _Lines) -> Iterator[Row]:
     csv.field_size_limit(_LONGEST_FIELD)
     # Bytes that are no UTF-8 pass through unchanged.
     text = io.TextIOWrapper(lines.rest, encoding="utf-8", errors="surrogateescape", newline="")
-    reader = csv.reader(text, delimiter=delimiter)
+    # Strict: a quote that is never closed would otherwise take in all rows behind it unseen.
+    reader = csv.reader(text, delimiter=delimiter, strict=True)
     while True:
         line = first + 1 + reader.line_num
         try:
@@ -207,7 +208,7 @@ def _csv_rows(lines: _Lines) -> Iterator[Row]:
             text.detach()
             return
         except csv.Error:
-            yield Row(line, {}, 0, f"not valid CSV, or a field of more than {_LONGEST_FIELD} characters")
+            yield Row(line, {}, 0, f"not valid CSV (an open quote?), or a field of more than {_LONGEST_FIELD} characters")
             continue
         if values:
             yield _csv_row(line, names, values)

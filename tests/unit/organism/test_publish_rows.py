@@ -106,6 +106,11 @@ def test_csv_rows_that_cannot_be_read_are_named_by_line_and_the_others_go_on():
     assert found[3].fields[b"source"] == b"h"
 
 
+def test_an_open_quote_is_named_where_it_begins():
+    found = rows('source,target,timestamp\na,b,1\n"c"d,e,2\nf,g,3\nh,"i,4\nj,k,5\n')
+    assert [(row.line, bool(row.problem)) for row in found] == [(2, False), (3, True), (4, False), (5, True)]
+
+
 def test_json_rows_that_cannot_be_read_are_named_by_line_and_the_others_go_on():
     good = b'{"source": "a", "target": "b", "timestamp": 1}\n'
     found = rows(good + b'{"source": \n[1]\n{"source": "\xff"}\n' + b"[" * 100_000 + b"\n" + good)

@@ -1,0 +1,72 @@
+"""The body of the roster's Airflow task. Drivers are imported inside: every parse of the DAG file imports this."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from include.connections import neo4j_driver, redis_client, warehouse
+from include.operations.errors import InputRejected
+from include.operations.log import log_event
+
+if TYPE_CHECKING:
+    from include.organism.roster import Roster
+    from include.organism.roster_load import Loaded
+
+log = logging.getLogger(__name__)
+
+
+def load_roster(run_id: str, params: dict[str, Any]) -> dict[str, Any]:
+    """Load people, teams, managers and flags; refused rows go to `organism.roster_rejection`.
+
+    Returns:
+        Counts, and at most 20 refusals (row, field, code, reason) without any value of a row.
+
+    Raises:
+        InputRejected: there is not exactly one source, it is no roster, or not one of its rows can be used.
+    """
+    from include.organism import roster_load
+    from include.organism.roster_graph import RosterGraph
+
+    roster = _read(params)
+    with redis_client() as client, neo4j_driver() as (driver, database):
+        graph = RosterGraph(driver, database)
+        if params["dry_run"]:
+            loaded = roster_load.rehearse(graph, roster)
+        else:
+            loaded = roster_load.load(client, graph, roster, run_id)
+    with warehouse() as connection:
+        roster_load.keep_refusals(connection, run_id, loaded.refusals)
+    _report(loaded, dry_run=params["dry_run"])
+    return loaded.as_manifest()
+
+
+def _read(params: dict[str, Any]) -> Roster:
+    from include.organism import roster
+
+    path, inline = params["path"], params["inline"]
+    if (path is None) == (inline is None):
+        raise InputRejected("a roster comes from `path` or from `inline`", what_to_do="give exactly one of them")
+    if path is None:
+        return roster.parse(inline, roster.Format(params["format"]))
+    try:
+        text = Path(path).read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise InputRejected(
+            f"the roster is not UTF-8 at byte {error.start}", what_to_do="save the file as UTF-8 (in Excel: CSV UTF-8)"
+        ) from None
+    return roster.parse(text, roster.Format(params["format"]))
+
+
+def _report(loaded: Loaded, *, dry_run: bool) -> None:
+    figures = loaded.as_manifest()
+    del figures["refusals"]
+    for code, count in figures.pop("refused_by_code").items():
+        log_event(log, "roster_rows_refused", level=logging.WARNING, code=code, count=count)
+    log_event(log, "roster_checked" if dry_run else "roster_loaded", **figures)
+    if loaded.refused and not loaded.loaded:
+        raise InputRejected(
+            f"not one of the {loaded.rows} rows of the roster can be used",
+            what_to_do="read the reasons in organism.roster_rejection and correct the file",
+        )
