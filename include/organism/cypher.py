@@ -84,7 +84,7 @@ MATCH (l:StreamLedger {key: $key})
 SET l.watermark_ms = $ms, l.watermark_seq = $seq, l.last_batch = $batch, l.lease_until = timestamp() + $ttl_ms,
     l += $totals
 FOREACH (_ IN CASE WHEN $digests IS NULL THEN [] ELSE [1] END |
-  CREATE (:SeenEvents {key: $key, last_ms: $ms, digests: $digests}))
+  CREATE (:SeenEvents {key: $key, last_ms: $newest_ms, digests: $digests}))
 RETURN l
 """
 

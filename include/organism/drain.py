@@ -106,8 +106,10 @@ class Drain:
             LeaseLost: another writer took over. What was committed stays; nothing else was written.
         """
         with _tuned_interpreter(), ThreadPoolExecutor(2, thread_name_prefix="drain") as threads:
-            self._drain_late()
-            return self._pump(threads)
+            return self._drain_late() and self._pump(threads)
+
+    def _in_time(self) -> bool:
+        return self._clock() - self._start < self._settings.time_budget_s
 
     # --- entries behind the watermark -------------------------------------------------
 
@@ -115,7 +117,7 @@ class Drain:
         cursor = self.ledger.watermark
         commit: Future[Ledger] | None = None
         entries = self._next(cursor)
-        while entries and self._clock() - self._start < self._settings.time_budget_s:
+        while entries and self._in_time():
             last = StreamId.parse(entries[-1].id)
             upcoming = threads.submit(self._next, last)
             checked = self._check(entries)
@@ -124,8 +126,7 @@ class Drain:
             commit = threads.submit(self._commit, checked, cursor, last, self.ledger)
             self._unacknowledged += [entry.id for entry in entries]
             cursor, entries = last, upcoming.result()
-            if self.ledger.totals.batches % _BATCHES_PER_COLLECTION == 0:
-                gc.collect()
+            self._collect_garbage()
         self._settle(commit)
         return not entries
 
@@ -143,14 +144,18 @@ class Drain:
                 self.acknowledged += self._stream.acknowledge(self._unacknowledged)
             self._unacknowledged = []
 
+    def _collect_garbage(self) -> None:
+        if self.ledger.totals.batches % _BATCHES_PER_COLLECTION == 0:
+            gc.collect()
+
     def _next(self, cursor: StreamId) -> list[Entry]:
         with self._timed("read"):
             return self._stream.read_next(cursor, self._settings.batch_size)
 
     # --- entries out of order -----------------------------------------------------------
 
-    def _drain_late(self) -> None:
-        """Apply entries at or below the watermark that are not known to be done.
+    def _drain_late(self) -> bool:
+        """Apply entries at or below the watermark that are not known to be done; returns whether all are.
 
         They come from other consumers, or from a Redis that went back in time. Only their event id
         tells whether they were applied; one that is older than the remembered ids is for a person.
@@ -161,9 +166,14 @@ class Drain:
             while stream.read_new(size, consumer=claimed) and stream.state().delivered_id < self.ledger.watermark:
                 pass
         while entries := stream.read_pending(ZERO, size, consumer=claimed):
+            if not self._in_time():
+                return False
             checked = self._check(entries, late=True)
             self.ledger = self._commit(checked, None, self.ledger.watermark, self.ledger)
-            stream.acknowledge([entry.id for entry in entries])
+            fault_point("drain.late_committed")
+            self.acknowledged += stream.acknowledge([entry.id for entry in entries])
+            self._collect_garbage()
+        return True
 
     # --- checking -----------------------------------------------------------------------
 
@@ -253,7 +263,9 @@ class Drain:
             dead=outcomes["dead"],
         )
         digests = [d for d, outcome in zip(checked.digests, checked.outcomes, strict=True) if outcome == "apply"]
-        return Change(batch, after, upto, pack(digests), totals)
+        # Entries out of order can lie ahead of the watermark, which `upto` then is.
+        newest_ms = max(upto.ms, StreamId.parse(checked.entries[-1].id).ms)
+        return Change(batch, after, upto, pack(digests), newest_ms, totals)
 
     @contextmanager
     def _timed(self, phase: str) -> Iterator[None]:

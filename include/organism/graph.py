@@ -38,6 +38,7 @@ class Change:
         after: where the ledger stands before; None for late entries, which leave the watermark alone.
         upto: where it stands afterwards.
         digests: packed digests of the events applied, for later deduplication.
+        newest_ms: stream time of the newest entry; from there the digests are remembered for the window.
         totals: what it adds to the running totals; the graph adds what only it can know.
     """
 
@@ -45,6 +46,7 @@ class Change:
     after: StreamId | None
     upto: StreamId
     digests: bytes
+    newest_ms: int
     totals: Totals
 
 
@@ -156,6 +158,7 @@ class PeopleGraph:
             ttl_ms=self._ttl_ms,
             totals=(ledger.totals + change.totals + known).as_dict(),
             digests=change.digests or None,
+            newest_ms=change.newest_ms,
         )
         return Ledger.from_node(_one(advanced)["l"])
 

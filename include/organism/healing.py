@@ -38,8 +38,10 @@ def heal(stream: InteractionStream, ledger: Ledger) -> Healing:
     """Bring stream and group to where the ledger stands; repeating it changes nothing.
 
     A missing group is made anew at the watermark, so that no entry is skipped (`$`) or read twice
-    (`0`). A stream that lost its tail is lifted above the watermark, because otherwise new entries
-    would get ids that count as done.
+    (`0`). Where the watermark's entry is gone too, this may be another stream, with new entries of
+    lower ids: then all that is there is read, and the event ids tell what was applied. A stream that
+    lost its tail is lifted above the watermark, because otherwise new entries would get ids that
+    count as done.
     """
     state = stream.state()
     known = ledger.watermark > ZERO or ledger.totals.read > 0
@@ -47,7 +49,7 @@ def heal(stream: InteractionStream, ledger: Ledger) -> Healing:
     events: list[str] = []
     changes: dict[str, int | None] = {}
     if not state.group_exists:
-        stream.create_group(after=ledger.watermark)
+        stream.create_group(after=ledger.watermark if stream.holds(ledger.watermark) else ZERO)
         events.append("group_recreated" if known else "group_created")
         if not known:
             changes["added_offset"] = state.added - state.length

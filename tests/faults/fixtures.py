@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,3 +56,22 @@ def workers(all_workers: Workers) -> Iterator[Workers]:
 def world(make_world: Callable[..., World]) -> World:
     """A world with the default settings, but small batches."""
     return make_world(batch_size=50)
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis that this test may kill and damage."""
+    server = RedisServer(tmp_path, usual_port=False)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def own_world(own_redis: RedisServer, neo4j_server: Neo4jServer, shared_clients: Clients) -> Iterator[World]:
+    """A world whose stream is in `own_redis`."""
+    clear(shared_clients.driver)
+    with open_clients(own_redis.url, neo4j_server.url) as clients:
+        yield World(clients, (own_redis.url, neo4j_server.url), batch_size=50)

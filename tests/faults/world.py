@@ -134,6 +134,11 @@ class World:
                 pipe.execute_command("XADD", self.stream, entry_id, *flat)
             return pipe.execute()
 
+    def new_group(self, after: str) -> None:
+        """Somebody makes the group anew."""
+        self.redis.xgroup_destroy(self.stream, self.settings.group)
+        self.redis.xgroup_create(self.stream, self.settings.group, after)
+
     def forget(self, ids: Iterable[bytes]) -> None:
         """These entries are gone for good; the accounting must say so."""
         for entry_id in ids:
