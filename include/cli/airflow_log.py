@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 
 
@@ -13,6 +14,7 @@ def to_stderr() -> None:
     Airflow binds its log to whatever stdout is at its import, and would mix its lines into `--json`. The import takes
     a second, so only commands that resolve connections call this.
     """
+    os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "WARNING")
     with contextlib.redirect_stdout(sys.stderr):
         import airflow.sdk
         import airflow.settings  # noqa: F401

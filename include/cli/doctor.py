@@ -1,0 +1,32 @@
+"""`doctor`: examines installation, servers, secrets and DAGs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from include.cli import airflow_log
+from include.cli.output import print_json, printable
+
+
+def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False) -> None:
+    """Check versions, connections, stream, schema, secrets, clocks and DAGs. Exit code 1 when something fails."""
+    airflow_log.to_stderr()
+    from include.operations.doctor import Level, examine
+
+    findings = []
+    for finding in examine():
+        findings.append(finding)
+        if not as_json:
+            print(f"{finding.level:4}  {finding.area}: {printable(finding.found)}", flush=True)
+            if finding.fix:
+                print(f"      -> {printable(finding.fix)}", flush=True)
+    failures = sum(finding.level is Level.FAIL for finding in findings)
+    if as_json:
+        print_json({"ok": not failures, "findings": [finding._asdict() for finding in findings]})
+    else:
+        warnings = sum(finding.level is Level.WARN for finding in findings)
+        print(f"{failures} failures, {warnings} warnings, {len(findings)} findings")
+    if failures:
+        raise typer.Exit(1)
