@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 import neo4j
+import neo4j.exceptions
 
 from include.operations.errors import InputRejected, LeaseHeld, LeaseLost
 from include.operations.faults import fault_point
@@ -106,7 +107,7 @@ class PeopleGraph:
     def ledger(self) -> Ledger | None:
         """The ledger as it stands; None before the first run."""
         with self._session() as session:
-            record = session.execute_read(lambda tx: tx.run(cypher.READ_LEDGER, key=self._key).single())
+            record = _twice(lambda: session.execute_read(lambda tx: tx.run(cypher.READ_LEDGER, key=self._key).single()))
         return Ledger.from_node(record["l"]) if record else None
 
     # --- batches --------------------------------------------------------------------
@@ -114,8 +115,8 @@ class PeopleGraph:
     def apply(self, change: Change, ledger: Ledger) -> Ledger:
         """Apply one change in one transaction; returns the ledger as it stands then.
 
-        Safe to repeat: the driver repeats the transaction when the reply to its commit is lost, and
-        then finds the batch's own mark in the ledger.
+        Safe to repeat: when the reply to the commit is lost, the second time finds the batch's own
+        mark in the ledger.
 
         Raises:
             LeaseLost: another writer took the lease; nothing was written.
@@ -217,7 +218,7 @@ class PeopleGraph:
         """
         limited = neo4j.unit_of_work(timeout=timeout_s or self._settings.lease_ttl_s)(work)
         with self._session() as session:
-            return session.execute_write(limited)
+            return _twice(lambda: session.execute_write(limited))
 
     @staticmethod
     def _check_epoch(found: int, ours: int) -> None:
@@ -226,6 +227,14 @@ class PeopleGraph:
                 f"writer epoch {ours} was fenced off by epoch {found}; nothing was written",
                 what_to_do="nothing: the run or try that took the lease goes on",
             )
+
+
+def _twice(transaction: Callable[[], T]) -> T:
+    """Repeat a transaction whose commit got no reply: the driver does not know that all of ours may be."""
+    try:
+        return transaction()
+    except neo4j.exceptions.IncompleteCommit:
+        return transaction()
 
 
 def _one(result: neo4j.Result) -> neo4j.Record:

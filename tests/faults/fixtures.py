@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from include import connections
 from include.organism.update import Clients
 from local.servers import Neo4jServer, RedisServer
+from tests.faults.proxy import Proxy, proxied
 from tests.faults.workers import Workers, worker_process
 from tests.faults.world import World, clear, open_clients
 
@@ -75,3 +78,31 @@ def own_world(own_redis: RedisServer, neo4j_server: Neo4jServer, shared_clients:
     clear(shared_clients.driver)
     with open_clients(own_redis.url, neo4j_server.url) as clients:
         yield World(clients, (own_redis.url, neo4j_server.url), batch_size=50)
+
+
+@dataclass
+class Rig:
+    """A world, and clients that reach its servers through proxies."""
+
+    world: World
+    clients: Clients
+    redis: Proxy
+    neo4j: Proxy
+
+    def run(self, run: str = "rigged", **settings: Any) -> dict[str, Any]:
+        """One whole run through the proxies; its tries have one id."""
+        return self.world.run(run, clients=self.clients, **settings)
+
+
+@pytest.fixture
+def rig(
+    world: World, redis_server: RedisServer, neo4j_server: Neo4jServer, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Rig]:
+    """Proxies before both servers, and a client that waits two seconds for Redis instead of twenty."""
+    monkeypatch.setattr(connections, "_REDIS_REPLY_S", 2)
+    with (
+        proxied(redis_server.url) as redis,
+        proxied(neo4j_server.url) as neo4j,
+        open_clients(redis.address, neo4j.address) as clients,
+    ):
+        yield Rig(world, clients, redis, neo4j)

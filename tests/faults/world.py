@@ -149,9 +149,15 @@ class World:
     def new_run(self) -> str:
         return f"run-{next(self._runs)}"
 
-    def run(self, run: str | None = None, steps: Iterable[str] = STEPS, **settings: Any) -> dict[str, Any]:
-        """One whole run in this process."""
-        return run_steps(self.clients, replace(self.settings, **settings), run or self.new_run(), steps)
+    def run(
+        self,
+        run: str | None = None,
+        steps: Iterable[str] = STEPS,
+        clients: update.Clients | None = None,
+        **settings: Any,
+    ) -> dict[str, Any]:
+        """One whole run in this process, perhaps with clients of other servers or proxies."""
+        return run_steps(clients or self.clients, replace(self.settings, **settings), run or self.new_run(), steps)
 
     def end_lease(self) -> None:
         """As if the lease's time were over: a dead run cannot end it itself."""
