@@ -66,12 +66,12 @@ def _target_size(seed: int = 2) -> Iterator[Row]:
             yield f"EMP_{tail:04}", f"EMP_{head:04}", seconds
 
 
-def fill(client: redis.Redis, stream: str, rows: list[Row], count: int) -> None:
+def fill(client: redis.Redis, stream: str, rows: list[Row], count: int, prefix: str = "e") -> None:
     """Add `count` events with ids of their own, going round `rows` as often as needed."""
     with client.pipeline(transaction=False) as pipe:
         for number in range(count):
             tail, head, seconds = rows[number % len(rows)]
-            fields = {"id": f"e{number}", "source": tail, "target": head, "type": "email", "timestamp": seconds}
+            fields = {"id": f"{prefix}{number}", "source": tail, "target": head, "type": "email", "timestamp": seconds}
             pipe.xadd(stream, fields)  # type: ignore[arg-type]
             if number % 2_000 == 1_999:
                 pipe.execute()
