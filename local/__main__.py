@@ -56,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
         from local.supervisor import supervise
 
         return supervise(state_dir, options.parts.split(","), usual_ports=not options.any_ports)
-    from local import commands
+    from local import commands, demo
     from local.launcher import LaunchError
 
     try:
@@ -66,8 +66,8 @@ def main(argv: Sequence[str]) -> int:
             return commands.down(state_dir)
         if options.command == "status":
             return commands.status(state_dir)
-        print("demo: not there yet", file=sys.stderr)
-    except LaunchError as error:
+        return demo.main(state_dir)
+    except (LaunchError, demo.DemoError) as error:
         print(f"error: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         return 130

@@ -20,22 +20,22 @@ from local.system import LocalSystem
 
 def up(state_dir: Path) -> int:
     """Start everything and leave it running; harmless when it runs."""
-    launch = start_or_attach(state_dir)
+    launch, headline = start_or_attach(state_dir)
+    print(summary(state_dir, headline))
     if launch is not None:
         launch.detach()
     return 0
 
 
-def start_or_attach(state_dir: Path) -> Launch | None:
-    """Start the system and return its launch, or wait for the one that is there (None). Prints the summary."""
+def start_or_attach(state_dir: Path) -> tuple[Launch | None, str]:
+    """Start the system and return its launch, or wait for the one that is there (None); and what to say of it."""
     begun = time.monotonic()
     while True:
         if launcher.is_running(state_dir):
             if launcher.describe(state_dir).get("status") != "ready":
                 print("the system is being started by another process: waiting for it", flush=True)
             if launcher.wait_until_ready(state_dir):
-                print(summary(state_dir, "running already"))
-                return None
+                return None, "running already"
             continue  # it gave up: our turn
         screen = Screen()
         launch = Launch(state_dir, report=screen)
@@ -51,8 +51,7 @@ def start_or_attach(state_dir: Path) -> Launch | None:
             print("\ninterrupted: stopping what was started", file=sys.stderr, flush=True)
             launch.stop()
             raise
-        print(summary(state_dir, f"ready after {time.monotonic() - begun:.1f} s"))
-        return launch
+        return launch, f"ready after {time.monotonic() - begun:.1f} s"
 
 
 def down(state_dir: Path) -> int:

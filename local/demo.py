@@ -1,0 +1,279 @@
+"""`make demo`: the system, demo data, every pipeline once through the scheduler, and a table of what came out.
+
+ONCE=1 ends after the table. DATA=file publishes the user's own interactions (any format `interactions publish`
+reads) instead of generated ones. Whatever this command has started ends with it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from local import commands, demo_data, envfile, launcher
+from local.airflow import child_environment
+from local.files import read_json, write_json
+from local.launcher import Launch
+from local.layout import ROOT
+
+if TYPE_CHECKING:
+    from include.operations.airflow_api import AirflowApi, Run
+
+ROSTER, UPDATE = "organism_load_roster", "organism_incremental_update"
+# In the order of their dependence; the others follow by name.
+FIRST = (ROSTER, UPDATE)
+# These are started by other pipelines, for something particular.
+NOT_ALONE = {"organism_intervention_review": "is started by a proposal"}
+ROWS_IN = ("read", "rows", "rows_in", "extracted", "received")
+ROWS_OUT = ("written", "loaded", "rows_out", "merged", "stored")
+RUN_TIMEOUT = 900.0
+DAGS_TIMEOUT = 120.0
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the text is the one line to show."""
+
+
+@dataclass
+class Line:
+    """One line of the summary."""
+
+    dag_id: str
+    state: str
+    rows_in: int | None = None
+    rows_out: int | None = None
+    seconds: float | None = None
+    where: str = ""
+
+
+def demo(state_dir: Path, environ: Mapping[str, str]) -> int:
+    """Run the demo. Exit code 1 when a pipeline has failed."""
+    own_data = Path(environ["DATA"]).expanduser() if environ.get("DATA") else None
+    if own_data is not None and not own_data.is_file():
+        raise DemoError(f"DATA={own_data} is not a file")
+    begun = time.monotonic()
+    lines: list[Line] = []
+    launch, headline = commands.start_or_attach(state_dir)
+    print(headline)
+    try:
+        env = child_environment(envfile.read(state_dir / "env"))
+        lines = Demo(state_dir, env, own_data).run()
+        print(_table(lines))
+        print(_dead_letters(env))
+        print(f"the demo took {time.monotonic() - begun:.0f} s")
+        print(commands.summary(state_dir, "look around"))
+        if not environ.get("ONCE"):
+            _wait(state_dir, ours=launch is not None)
+    except KeyboardInterrupt:
+        print()
+    finally:
+        _end(launch)
+    return 1 if any(line.state == "failed" for line in lines) else 0
+
+
+def _wait(state_dir: Path, *, ours: bool) -> None:
+    print(
+        "Ctrl-C stops everything" if ours else "Ctrl-C ends the demo; the system was up before and stays up", flush=True
+    )
+    while launcher.is_running(state_dir):
+        time.sleep(0.5)
+    print("the system was stopped")
+
+
+def _end(launch: Launch | None) -> None:
+    if launch is not None:
+        begun = time.monotonic()
+        print("stopping what the demo started", flush=True)
+        launch.stop()
+        print(f"stopped after {time.monotonic() - begun:.1f} s; data are kept for the next start")
+
+
+class Demo:
+    """Data in, pipelines run, figures out."""
+
+    def __init__(self, state_dir: Path, env: dict[str, str], own_data: Path | None) -> None:
+        self._state_dir = state_dir
+        self._env = env
+        self._own_data = own_data
+
+    def run(self) -> list[Line]:
+        """Do all of it."""
+        from include.operations.airflow_api import AirflowApi
+
+        with AirflowApi.from_environment(self._env) as api:
+            known = self._wait_for_dags(api)
+            roster, events = self._data()
+            lines: list[Line] = []
+            if self._own_data is None and ROSTER in known:
+                lines.append(self._run_dag(api, ROSTER, {"path": str(roster)}))
+            with self._graph_updates() as totals:
+                self._publish(events)
+                if UPDATE in known:
+                    line = self._run_dag(api, UPDATE, {})
+                    line.rows_in, line.rows_out = totals() or (line.rows_in, line.rows_out)
+                    lines.append(line)
+            for dag_id in sorted(known - set(FIRST)):
+                if dag_id in NOT_ALONE:
+                    lines.append(Line(dag_id, "skipped", where=NOT_ALONE[dag_id]))
+                else:
+                    lines.append(self._run_dag(api, dag_id, {}))
+            return lines
+
+    # --- data ------------------------------------------------------------------------------------
+    def _data(self) -> tuple[Path, Path]:
+        """Return roster and interactions; each demo brings new events of the same people."""
+        if self._own_data is not None:
+            return Path(), self._own_data
+        counter = self._state_dir / "demo" / "count.json"
+        seed = int(read_json(counter).get("seed", 6)) + 1
+        begun = time.monotonic()
+        paths = demo_data.write(self._state_dir / "demo", seed=seed, end=int(time.time()))
+        write_json(counter, {"seed": seed})
+        _done("demo data", begun, f"generated, seed {seed}")
+        return paths
+
+    def _publish(self, events: Path) -> None:
+        begun = time.monotonic()
+        # Old events are shifted so that the last one happens now: otherwise all weights that decay with time are zero.
+        shift = ["--until", "now"] if self._own_data is not None else []
+        self._command("interactions", "publish", str(events), *shift, accept=(0, 1))
+        _done("published", begun, events.name)
+
+    def _command(self, *arguments: str, accept: Sequence[int] = (0,)) -> None:
+        command = [sys.executable, "-m", "include.cli", *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=self._env, check=False)
+        if done.returncode not in accept:
+            raise DemoError(f"`{' '.join(arguments[:2])}` ended with code {done.returncode}")
+
+    # --- pipelines -------------------------------------------------------------------------------
+    def _wait_for_dags(self, api: AirflowApi) -> set[str]:
+        """Return the DAGs' ids once the dag-processor has read every file."""
+        begun = time.monotonic()
+        files = {p for p in (ROOT / "dags").rglob("*.py") if p.stem != "__init__" and "dag" in p.read_text()}
+        known: set[str] = set()
+        while time.monotonic() - begun < DAGS_TIMEOUT:
+            before, known = known, {dag.dag_id for dag in api.dags()}
+            if len(known) >= len(files) and known == before:
+                _done("pipelines", begun, f"{len(known)} read")
+                return known
+            time.sleep(1)
+        if not known:
+            raise DemoError(
+                f"Airflow has not read a single DAG | log: {self._state_dir / 'logs' / 'dag-processor.log'}"
+            )
+        return known
+
+    def _run_dag(self, api: AirflowApi, dag_id: str, conf: Mapping[str, Any]) -> Line:
+        from include.operations.airflow_api import AirflowApiError
+
+        begun = time.monotonic()
+        try:
+            run = api.wait(api.trigger(dag_id, conf), timeout=RUN_TIMEOUT, poll=0.3)
+        except AirflowApiError as error:
+            _done(dag_id, begun, str(error))
+            return Line(dag_id, "failed", seconds=time.monotonic() - begun, where=str(error))
+        line = Line(dag_id, run.state, *_rows(api, run), run.seconds, f"{self._env['AIRFLOW_API_URL']}/dags/{dag_id}")
+        _done(dag_id, begun, run.state)
+        return line
+
+    @contextmanager
+    def _graph_updates(self) -> Iterator[Callable[[], tuple[int, int] | None]]:
+        """Give a function that sums the graph updates since now.
+
+        The pipeline's own five-minute tick may take some of the events before our run does.
+        """
+        import psycopg
+
+        url = self._env["AIRFLOW_CONN_WAREHOUSE"]
+        query = "SELECT sum(read), sum(written) FROM ops.graph_update WHERE created_at >= %s"
+
+        def total() -> tuple[int, int] | None:
+            try:
+                with psycopg.connect(url, connect_timeout=5) as connection:
+                    found = connection.execute(query, [since]).fetchone()
+            except psycopg.Error:
+                return None
+            return (int(found[0]), int(found[1])) if found and found[0] is not None else None
+
+        try:
+            with psycopg.connect(url, connect_timeout=5) as connection:
+                row = connection.execute("SELECT now()").fetchone()
+        except psycopg.Error as error:
+            raise DemoError(f"warehouse: {error}") from error
+        since = row[0] if row else None
+        yield total
+
+
+def _rows(api: AirflowApi, run: Run) -> tuple[int | None, int | None]:
+    """Read the figures the tasks return: what came in first, what went out last."""
+    from include.operations.airflow_api import AirflowApiError
+
+    rows_in: int | None = None
+    rows_out: int | None = None
+    for task in api.task_instances(run):
+        try:
+            result = api.xcom(run, task.task_id, map_index=task.map_index)
+        except AirflowApiError:
+            continue  # a task without a result
+        if isinstance(result, dict):
+            rows_in = _number(result, ROWS_IN) if rows_in is None else rows_in
+            found = _number(result, ROWS_OUT)
+            rows_out = rows_out if found is None else found
+    return rows_in, rows_out
+
+
+def _dead_letters(env: Mapping[str, str]) -> str:
+    """Say where the events are that could not be used."""
+    import redis
+
+    try:
+        with redis.Redis.from_url(env["AIRFLOW_CONN_ORGANISM_REDIS"], socket_timeout=5) as client:
+            count = client.xlen("interactions:dead")
+    except (redis.RedisError, ValueError):
+        return ""
+    how = "python -m local run -- .venv/bin/python -m include.cli deadletter list"
+    return f"\n{count:,} events could not be used and wait as dead letters: .venv/bin/{how}\n"
+
+
+def _number(result: Mapping[str, Any], names: Sequence[str]) -> int | None:
+    return next((result[name] for name in names if isinstance(result.get(name), int)), None)
+
+
+def _done(what: str, begun: float, detail: str) -> None:
+    print(f"  {what:<28} {time.monotonic() - begun:5.1f} s  {detail}", flush=True)
+
+
+def _table(lines: Sequence[Line]) -> str:
+    """Return the summary as plain text that survives any terminal and any log."""
+    head = ("pipeline", "state", "rows in", "rows out", "seconds", "where to look")
+    body = [
+        (
+            line.dag_id,
+            line.state,
+            "-" if line.rows_in is None else f"{line.rows_in:,}",
+            "-" if line.rows_out is None else f"{line.rows_out:,}",
+            "-" if line.seconds is None else f"{line.seconds:.1f}",
+            line.where,
+        )
+        for line in lines
+    ]
+    widths = [max(len(row[column]) for row in [head, *body]) for column in range(len(head))]
+    shown = []
+    for row in [head, tuple("-" * width for width in widths), *body]:
+        cells = [
+            cell.rjust(w) if n in (2, 3, 4) else cell.ljust(w)
+            for n, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        shown.append("  " + "  ".join(cells).rstrip())
+    return "\n" + "\n".join(shown)
+
+
+def main(state_dir: Path) -> int:
+    """Run with the variables of this process."""
+    return demo(state_dir, os.environ)
