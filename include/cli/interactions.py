@@ -91,12 +91,13 @@ def _publish(stream: BinaryIO, job: _Job) -> None:
                 on_progress=lambda: update(publisher.published, _position(stream)),
             )
         except (redis.RedisError, KeyboardInterrupt) as error:
+            _report_unreadable(publisher)
             raise CommandError(_stopped(publisher, error, job)) from error
     seconds = time.monotonic() - begun
     rate = publisher.published / seconds if seconds else 0
     print(f"published {publisher.published:,} events in {seconds:.1f} s ({rate:,.0f} a second)")
+    _report_unreadable(publisher)
     if publisher.unreadable:
-        _report_unreadable(publisher)
         raise typer.Exit(1)
 
 
@@ -115,6 +116,8 @@ def _stopped(publisher: Publisher, error: BaseException, job: _Job) -> str:
 
 
 def _report_unreadable(publisher: Publisher) -> None:
+    if not publisher.unreadable:
+        return
     for line, problem in publisher.problems:
         print(f"line {line}: {problem}", file=sys.stderr)
     rest = publisher.unreadable - len(publisher.problems)

@@ -153,8 +153,9 @@ def test_a_missing_file_and_a_strange_one_are_one_line(cli, stream, tmp_path, fi
 
 def test_without_redis_nothing_is_in(cli, monkeypatch, stream, file):
     monkeypatch.setenv("AIRFLOW_CONN_ORGANISM_REDIS", "redis://127.0.0.1:1/0")
-    done = cli("interactions", "publish", file("a b 1\n"))
+    done = cli("interactions", "publish", file("a b 1\na b\n"))
     assert done.code == 1
+    assert "line 2: 2 words" in done.err
     assert "0 events are surely in" in done.err
     assert "--skip 0" in done.err
 
