@@ -188,14 +188,27 @@ def family(pid: int) -> list[psutil.Process]:
 
 def end(processes: Sequence[psutil.Process], sig: signal.Signals, grace: float) -> None:
     """Signal processes, wait, and SIGKILL those that remain. psutil checks pid reuse before each signal."""
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.send_signal(sig)
-    _, alive = psutil.wait_procs(processes, timeout=grace)
-    for process in alive:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(alive, timeout=5)
+    for last_word, seconds in ((sig, grace), (signal.SIGKILL, 5.0)):
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(last_word)
+        processes = wait_gone(processes, seconds)
+
+
+def wait_gone(processes: Sequence[psutil.Process], timeout: float) -> list[psutil.Process]:
+    """Wait for processes to end and return those that have not. A zombie has ended, whoever should reap it."""
+    deadline = time.monotonic() + timeout
+    while True:
+        processes = [process for process in processes if _lives(process)]
+        if not processes or not wait_until(deadline, 0.02):
+            return list(processes)
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def stop_child(child: subprocess.Popen[bytes], sig: signal.Signals, patience: float, grace: float) -> None:
@@ -224,7 +237,7 @@ def kill_child(child: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     child.wait(10)
-    psutil.wait_procs([m for m in members if m.pid != child.pid], timeout=10)
+    wait_gone([m for m in members if m.pid != child.pid], 10)
 
 
 def stop_recorded(record: Record, sig: signal.Signals, grace: float) -> bool:

@@ -24,8 +24,6 @@ from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 
-import psutil
-
 from local import process
 from local.errors import PartError
 from local.files import write_json
@@ -104,7 +102,7 @@ def _keep(supervisor: int) -> int:
     rest = process.family(os.getpid())[1:]
     if rest:
         # A killed supervisor: its servers have just got their stop signals from the kernel.
-        _, alive = psutil.wait_procs(rest, timeout=GRACE_OF_THE_KEEPER if code < 0 else 0)
+        alive = process.wait_gone(rest, GRACE_OF_THE_KEEPER if code < 0 else 0)
         process.end([p for p in [*alive, *process.family(os.getpid())[1:]] if p.is_running()], signal.SIGKILL, 5)
     return code if code >= 0 else 1
 
