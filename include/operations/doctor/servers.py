@@ -46,7 +46,7 @@ class Clocks:
         if spread > _SKEW_S:
             yield warn("clocks", f"{spread:.1f} s apart: {shown}", "let every machine follow one time server (NTP)")
         else:
-            yield ok("clocks", f"at most {spread:.1f} s apart")
+            yield ok("clocks", f"at most {spread:.1f} s apart: {', '.join(self.ahead)}")
 
 
 def check_redis(clocks: Clocks) -> Iterator[Finding]:
