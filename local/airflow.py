@@ -24,7 +24,7 @@ from local import process
 from local.errors import PartError, last_lines
 from local.files import Secrets, read_json, write_json, write_private
 from local.part import NotReadyError, Part
-from local.ports import HOST, Ports, is_free
+from local.ports import HOST, Ports, is_free, must_be_ours
 from local.progress import Report, quiet
 
 ADMIN = "admin"
@@ -77,6 +77,10 @@ class AirflowHome:
     def choose_port(self) -> int:
         """Pick the port for this start."""
         return self._ports.choose("airflow", USUAL_PORT)
+
+    def release_port(self) -> None:
+        """Say that the api-server listens: nobody else can take the port now."""
+        self._ports.release("airflow")
 
     @property
     def url(self) -> str:
@@ -211,6 +215,11 @@ class ApiServer(Component):
         """It answers, and so does its database."""
         if (self._home.health().get("metadatabase") or {}).get("status") != "healthy":
             raise NotReadyError("the metadata database is not healthy")
+
+    def _before_check(self) -> None:
+        if self.pid is not None:
+            must_be_ours(self.pid, self._home.port)
+        self._home.release_port()
 
     def _prepare(self) -> None:
         # At a restart the port is part of the addresses everybody has: it cannot move.

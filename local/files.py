@@ -12,6 +12,12 @@ from pathlib import Path
 from typing import Any
 
 
+def cache_dir() -> Path:
+    """Return the cache shared by all clones of this user."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "organism-local"
+
+
 def write_private(path: Path, text: str) -> None:
     """Replace a file by new content in one step; only the owner can read it."""
     path.parent.mkdir(parents=True, exist_ok=True)

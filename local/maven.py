@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local.errors import PartError
+from local.files import cache_dir
 from local.progress import Event, Report, quiet
 
 LOCK = Path(__file__).with_name("maven.lock")
@@ -78,12 +79,6 @@ class Jar:
         machine = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch_64", "arm64": "aarch_64"}
         system = {"linux": "linux", "darwin": "osx"}.get(sys.platform, sys.platform)
         return self.classifier == f"{system}-{machine.get(platform.machine().lower(), platform.machine())}"
-
-
-def cache_dir() -> Path:
-    """Return the cache shared by all clones of this user."""
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "organism-local"
 
 
 def read_lock(owner: str) -> list[Jar]:

@@ -22,6 +22,10 @@ class NotReadyError(Exception):
     """The part does not answer yet."""
 
 
+class PortTakenError(Exception):
+    """Another program answers on the port that was free when we chose it."""
+
+
 class CancelledError(Exception):
     """The whole system is being stopped while this part was still starting."""
 
@@ -84,6 +88,11 @@ class Part(ABC):
                 self._start()
                 self._after_start()
                 self._ready_pid = self.pid
+            except PortTakenError as error:
+                self.kill()
+                raise PartError(
+                    self.name, str(error), log=self.log, hint="start again: another port is chosen"
+                ) from error
             except OSError as error:
                 raise PartError(self.name, str(error), log=self.log) from error
             self._report(Event(self.name, "ready", self.where, time.monotonic() - begun))
@@ -137,6 +146,9 @@ class Part(ABC):
     def _environment(self) -> Mapping[str, str]:
         return os.environ
 
+    def _before_check(self) -> None:  # noqa: B027 - most parts need nothing here
+        """Make sure that it is our own process that will answer; raise PortTakenError when it is not."""
+
     def _after_start(self) -> None:  # noqa: B027 - most parts need nothing here
         """Finish once it answers: accounts, databases."""
 
@@ -175,6 +187,7 @@ class Part(ABC):
                     hint=self._hint(),
                 )
             try:
+                self._before_check()
                 self.check()
             except NotReadyError as error:
                 reason = str(error)

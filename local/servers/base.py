@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from local.errors import PartError
 from local.files import Secrets
-from local.part import NotReadyError, Part
-from local.ports import HOST, Ports, is_free
+from local.part import NotReadyError, Part, PortTakenError
+from local.ports import HOST, Ports, is_free, must_be_ours
 from local.progress import Report, quiet
 
 __all__ = ["NotReadyError", "Server"]
@@ -61,11 +61,21 @@ class Server(Part):
             port = self._ports.choose(self.name, self.usual_port)
             self._prepare()
             self._launch()
+            # Another program can take the port between our choice and the server's bind: choose again then.
             try:
                 self._wait_ready()
+            except PortTakenError:
+                self.kill()
+                if not attempts_left:
+                    raise
             except PartError:
-                # Another program can take the port between our choice and the server's bind: choose again then.
                 if self.is_running or is_free(port) or not attempts_left:
                     raise
             else:
                 return
+            finally:
+                self._ports.release(self.name)
+
+    def _before_check(self) -> None:
+        if self.pid is not None:
+            must_be_ours(self.pid, self.port)

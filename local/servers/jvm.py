@@ -13,7 +13,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from local import maven, process
+from local import process
+from local.files import cache_dir
 
 KEPT = 3  # archives of other clones and versions, 110 MB each
 
@@ -37,7 +38,7 @@ class ClassArchive:
         home = self._java.resolve().parent.parent
         stamp = next((str(p.stat().st_mtime_ns) for p in (home / "lib" / "modules", self._java) if p.exists()), "")
         key = hashlib.sha256("\0".join([str(home), stamp, class_path, *options]).encode()).hexdigest()[:16]
-        self._folder = maven.cache_dir() / "classes" / key
+        self._folder = cache_dir() / "classes" / key
         self._base = self._folder / "base.jsa"
         self._top = self._folder / "top.jsa"
         self._fresh = self._folder / f"fresh-{os.getpid()}-{id(self)}.jsa"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 
 import neo4j
 import psutil
@@ -101,3 +104,30 @@ def test_neo4j_is_community_with_a_password(neo4j_server: Neo4jServer) -> None:
         pytest.raises(neo4j.exceptions.AuthError),
     ):
         driver.verify_connectivity()
+
+
+class RacedRedis(RedisServer):
+    """Another program binds the port between our choice and the server's start."""
+
+    strangers: list[socket.socket]
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        if not self.strangers:
+            self.strangers.append(socket.create_server((self.host, self.port)))
+
+
+@pytest.fixture
+def raced(tmp_path: Path) -> Iterator[RacedRedis]:
+    server = RacedRedis(tmp_path, usual_port=False)
+    server.strangers = []
+    yield server
+    server.stop()
+    for stranger in server.strangers:
+        stranger.close()
+
+
+def test_a_port_lost_in_a_race_is_replaced(raced: RacedRedis) -> None:
+    raced.start()
+    raced.check()
+    assert raced.port != raced.strangers[0].getsockname()[1]

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from local.ports import Ports, answers, any_free, is_free
+from local.part import NotReadyError, PortTakenError
+from local.ports import Ports, answers, any_free, is_free, must_be_ours
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture
@@ -66,3 +74,29 @@ def test_nonsense_in_the_file_is_ignored(tmp_path: Path) -> None:
     usual = any_free()
     assert Ports(tmp_path).choose("redis", usual) == usual
     assert Ports(tmp_path).choose("neo4j", any_free()) < 65536
+
+
+def test_two_clones_that_start_at_once_get_different_ports(tmp_path: Path) -> None:
+    usual = any_free()
+    first, second = Ports(tmp_path / "one"), Ports(tmp_path / "two")
+    assert first.choose("neo4j", usual) == usual
+    assert second.choose("neo4j", usual) != usual, "not listening yet, but reserved"
+    first.release("neo4j")
+    assert Ports(tmp_path / "three").choose("neo4j", usual) == usual
+
+
+def test_choosing_again_is_not_hindered_by_our_own_reservation(tmp_path: Path) -> None:
+    usual = any_free()
+    ports = Ports(tmp_path)
+    assert ports.choose("redis", usual) == ports.choose("redis", usual) == usual
+
+
+def test_a_stranger_on_our_port_is_noticed(listener: socket.socket) -> None:
+    port = listener.getsockname()[1]
+    must_be_ours(os.getpid(), port)
+    with subprocess.Popen(["sleep", "30"]) as child:
+        with pytest.raises(PortTakenError, match=str(port)):
+            must_be_ours(child.pid, port)
+        with pytest.raises(NotReadyError):
+            must_be_ours(child.pid, any_free())
+        child.kill()
