@@ -208,7 +208,9 @@ def _csv_rows(lines: _Lines) -> Iterator[Row]:
             text.detach()
             return
         except csv.Error:
-            yield Row(line, {}, 0, f"not valid CSV (an open quote?), or a field of more than {_LONGEST_FIELD} characters")
+            yield Row(
+                line, {}, 0, f"not valid CSV (an open quote?), or a field of more than {_LONGEST_FIELD} characters"
+            )
             continue
         if values:
             yield _csv_row(line, names, values)
