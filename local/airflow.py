@@ -288,7 +288,7 @@ class _Health:
             return self._answer
 
     def _ask(self, port: int) -> dict[str, Any] | str:
-        connection = http.client.HTTPConnection(HOST, port, timeout=5)
+        connection = http.client.HTTPConnection(HOST, port, timeout=10)
         try:
             connection.request("GET", "/api/v2/monitor/health")
             answer = connection.getresponse()

@@ -118,6 +118,8 @@ class Launch:
         code = child.wait(STOP_TIMEOUT)
         if code == ALREADY_RUNNING:
             raise LaunchError("the system is being started by another process")
+        if code == 0:
+            raise LaunchError("stopped by `down` or a signal while it was starting")
         raise LaunchError(f"supervisor: ended with code {code}: {last_lines(self.log)} | log: {self.log}")
 
     def detach(self) -> None:

@@ -99,6 +99,14 @@ def open_log(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
 
+def trim_log(path: Path) -> None:
+    """Move the content of a log that has grown too big aside; its writers append, so they go on at the new start."""
+    with contextlib.suppress(OSError):
+        if path.stat().st_size > LOG_LIMIT:
+            shutil.copyfile(path, path.with_suffix(path.suffix + ".1"))
+            os.truncate(path, 0)
+
+
 def _fork(argv: Sequence[str], *, helper: bool, **options: Any) -> subprocess.Popen[bytes]:
     def fork() -> subprocess.Popen[bytes]:
         with _registry:

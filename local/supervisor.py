@@ -232,8 +232,13 @@ class Supervisor:
                 _log.error("%s", error)
 
     def _end_orphans(self) -> None:
+        rounds = 0
         while not self._stopping.wait(1.0):
             self._sweep_orphans()
+            rounds += 1
+            if rounds % 60 == 0:
+                for part in self._system.parts:
+                    process.trim_log(part.log)
 
     def _sweep_orphans(self) -> None:
         # Fault tests keep a killed scheduler's workers alive on purpose: in production nobody would end them.

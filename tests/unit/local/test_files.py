@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from local import envfile
 from local.files import Secrets, read_json, write_private
+from local.layout import ROOT
 
 
 def test_private_file_is_replaced_whole_and_readable_by_its_owner_only(tmp_path: Path) -> None:
@@ -75,3 +77,22 @@ def test_what_cannot_be_a_variable_is_refused(tmp_path: Path) -> None:
     for bad in ({"a b": "x"}, {"1A": "x"}, {"A": "x\0"}, {"A\n": "x"}):
         with pytest.raises(ValueError, match="cannot be an environment variable"):
             envfile.render(bad)
+
+
+def test_run_gives_a_command_the_variables(tmp_path: Path) -> None:
+    envfile.write(tmp_path / "env", {"GREETING": "it's $HOME"})
+    command = [sys.executable, "-m", "local", "--state-dir", str(tmp_path), "run", "--", "sh", "-c", 'echo "$GREETING"']
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "it's $HOME\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [(["run"], 2, "a command is missing"), (["run", "--", "true"], 1, "make up"), (["status"], 1, "not running")],
+)
+def test_wrong_use_is_one_line(tmp_path: Path, words: list[str], code: int, told: str) -> None:
+    command = [sys.executable, "-m", "local", "--state-dir", str(tmp_path), *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == code
+    assert told in done.stdout + done.stderr
+    assert len((done.stdout + done.stderr).splitlines()) == 1

@@ -49,6 +49,19 @@ def test_stubborn_child_is_killed_with_its_family(tmp_path: Path) -> None:
     assert not any(p.is_running() and p.status() != "zombie" for p in process.family(int(text)))
 
 
+def test_a_log_is_trimmed_while_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "LOG_LIMIT", 10)
+    log = tmp_path / "x.log"
+    writer = process.open_log(log)
+    os.write(writer, b"a long first line\n")
+    process.trim_log(log)
+    os.write(writer, b"next\n")
+    process.trim_log(log)
+    os.close(writer)
+    assert log.read_text() == "next\n"
+    assert (tmp_path / "x.log.1").read_text() == "a long first line\n"
+
+
 def test_helper_returns_output_code_and_log(tmp_path: Path) -> None:
     done = process.run(["sh", "-c", "echo out; echo err >&2; exit 3"], log=tmp_path / "x.log")
     assert (done.code, done.text) == (3, "out\nerr\n")
