@@ -22,7 +22,7 @@ from include.operations.faults import fault_point
 from include.operations.log import log_event
 from include.organism.batch import aggregate, event_digest
 from include.organism.deadletter import DeadLetters
-from include.organism.graph import Change, PeopleGraph
+from include.organism.graph import TOO_LARGE, Change, PeopleGraph
 from include.organism.ledger import Ledger, Totals
 from include.organism.messages import Interaction, InvalidMessageError, Limits, Parser
 from include.organism.seen import SeenEvents, pack
@@ -34,13 +34,6 @@ log = logging.getLogger(__name__)
 # The driver's results are reference cycles that hold a batch's rows.
 _BATCHES_PER_COLLECTION = 4
 _REFUSED = "Neo.ClientError.Schema.ConstraintValidationFailed"
-_TOO_LARGE = frozenset(
-    {
-        "Neo.TransientError.General.TransactionMemoryLimit",
-        "Neo.TransientError.General.MemoryPoolOutOfMemoryError",
-        "Neo.TransientError.General.TransactionOutOfMemoryError",
-    }
-)
 
 
 class Checked(NamedTuple):
@@ -236,7 +229,7 @@ class Drain:
             try:
                 return self._graph.apply(self._change(checked, after, upto), ledger)
             except neo4j.exceptions.Neo4jError as error:
-                if error.code != _REFUSED and not (error.code in _TOO_LARGE and len(entries) > 1):
+                if error.code != _REFUSED and not (error.code in TOO_LARGE and len(entries) > 1):
                     raise
                 refusal = error
         if len(entries) == 1:
