@@ -25,6 +25,7 @@ _POOL_NEO4J = 20
 _POOL_REDIS = 50
 # The longest a server may take over one reply. A page of 10,000 entries takes 0.1 s.
 _REDIS_REPLY_S = 20
+_WORDS = ("true", "false")
 _LIBPQ_EXTRAS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "options", "target_session_attrs")
 
 
@@ -48,7 +49,9 @@ def redis_client(conn_id: str = REDIS) -> Iterator[redis.Redis]:
 
     found = _connection(conn_id)
     extra = found.extra_dejson
-    tls: dict[str, Any] = {key: value for key, value in extra.items() if key.startswith("ssl")}
+    tls: dict[str, Any] = {
+        key: _on(value) if str(value).lower() in _WORDS else value for key, value in extra.items() if key[:3] == "ssl"
+    }
     client = redis.Redis(
         host=found.host or "localhost",
         port=found.port or 6379,
@@ -80,14 +83,21 @@ def neo4j_driver(conn_id: str = NEO4J) -> Iterator[tuple[neo4j.Driver, str | Non
         max_connection_pool_size=_POOL_NEO4J,
         max_connection_lifetime=3600,
         max_transaction_retry_time=30,
+        # "The constraint exists already", several times a run, is no news.
+        notifications_disabled_classifications=["SCHEMA", "UNRECOGNIZED"],
     )
     with driver:
         yield driver, found.schema or None
 
 
+def _on(value: object) -> bool:
+    """Whether an extra is switched on: a connection that is a URL carries the word `false`, which is not empty."""
+    return str(value).lower() == "true"
+
+
 def _neo4j_scheme(extra: dict[str, Any]) -> str:
     """The extras mean what they mean to Airflow's Neo4jHook."""
-    on = {name for name, value in extra.items() if str(value).lower() in {"true", "1"}}
+    on = {name for name, value in extra.items() if _on(value)}
     tls = "+ssc" if "certs_self_signed" in on else "+s" if "certs_trusted_ca" in on else ""
     return ("neo4j" if "neo4j_scheme" in on else "bolt") + tls
 

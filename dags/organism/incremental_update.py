@@ -22,8 +22,12 @@ from include.organism import tasks
 
 POOL = "organism_graph"
 PARAMS = {
-    "batch_size": Param(5000, type="integer", minimum=1, maximum=50000, description="Entries in one transaction"),
-    "time_budget_s": Param(240, type="number", minimum=1, maximum=480, description="Seconds to drain the backlog"),
+    "batch_size": Param(
+        None, type=["null", "integer"], minimum=1, maximum=50000, description="Entries in a transaction; empty: 5000"
+    ),
+    "time_budget_s": Param(
+        None, type=["null", "number"], minimum=1, maximum=480, description="Seconds to drain; empty: 240"
+    ),
 }
 DEFAULTS = dag_defaults(
     owner="organism",

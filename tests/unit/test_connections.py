@@ -19,6 +19,15 @@ def test_redis_reads_address_account_and_database_and_never_repeats_a_command(mo
     assert client.connection_pool.max_connections == 50
 
 
+@pytest.mark.parametrize(("extra", "encrypted"), [("", False), ("?ssl=false", False), ("?ssl=true", True)])
+def test_redis_uses_tls_only_when_the_extra_says_true(
+    monkeypatch: pytest.MonkeyPatch, extra: str, encrypted: bool
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_ORGANISM_REDIS", f"redis://:secret@cache.example:7000/3{extra}")
+    with redis_client() as client:
+        assert (client.connection_pool.connection_class.__name__ == "SSLConnection") is encrypted
+
+
 @pytest.mark.parametrize(
     ("extras", "scheme", "encrypted"),
     [("", "bolt", False), ("?neo4j_scheme=true", "neo4j", False), ("?certs_trusted_ca=true", "bolt", True)],
