@@ -176,6 +176,8 @@ class Demo:
         try:
             run = api.wait(api.trigger(dag_id, conf), timeout=RUN_TIMEOUT, poll=0.3)
         except AirflowApiError as error:
+            if not launcher.is_running(self._state_dir):
+                raise DemoError("the system was stopped during the demo") from error
             _done(dag_id, begun, str(error))
             return Line(dag_id, "failed", seconds=time.monotonic() - begun, where=str(error))
         line = Line(dag_id, run.state, *_rows(api, run), run.seconds, f"{self._env['AIRFLOW_API_URL']}/dags/{dag_id}")
@@ -236,6 +238,8 @@ def _dead_letters(env: Mapping[str, str]) -> str:
         with redis.Redis.from_url(env["AIRFLOW_CONN_ORGANISM_REDIS"], socket_timeout=5) as client:
             count = client.xlen("interactions:dead")
     except (redis.RedisError, ValueError):
+        return ""
+    if not count:
         return ""
     how = "python -m local run -- .venv/bin/python -m include.cli deadletter list"
     return f"\n{count:,} events could not be used and wait as dead letters: .venv/bin/{how}\n"

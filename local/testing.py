@@ -18,14 +18,14 @@ from local.declared import login
 from local.launcher import Launch
 
 # Tests destroy data: servers and settings of the person who runs them are none of their business.
-_FOREIGN = ("AIRFLOW_CONN_", "AIRFLOW__", "AIRFLOW_VAR_", "AIRFLOW_HOME", "AIRFLOW_CONFIG", "AIRFLOW_API_")
+FOREIGN = ("AIRFLOW_CONN_", "AIRFLOW__", "AIRFLOW_VAR_", "AIRFLOW_HOME", "AIRFLOW_CONFIG", "AIRFLOW_API_")
 
 
 class AirflowSystem:
     """Servers and Airflow in a state directory of their own; ends with this process at the latest."""
 
     def __init__(self, state_dir: Path, settings: Mapping[str, str] | None = None) -> None:
-        environ = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+        environ = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         self._launch = Launch(state_dir, usual_ports=False, environ=environ | dict(settings or {}))
         self._clients: list[httpx.Client] = []
         self.state_dir = self._launch.state_dir

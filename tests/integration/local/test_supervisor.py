@@ -193,6 +193,17 @@ def test_a_preset_connection_wins(state: Path) -> None:
     again.stop()
 
 
+def test_no_postgres_is_started_when_both_databases_are_elsewhere(state: Path) -> None:
+    own = {
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql+psycopg2://there/a",
+        "AIRFLOW_CONN_WAREHOUSE": "postgres://there/w",
+    }
+    started = launch(state, environ={**os.environ, **own})
+    assert set(launcher.describe(state)["parts"]) == {"redis"}
+    assert started.env.items() >= own.items()
+    started.stop()
+
+
 def test_a_damaged_secrets_file_is_one_clear_line(state: Path) -> None:
     launch(state).stop()
     (state / "secrets.json").write_text("{")
