@@ -236,6 +236,7 @@ class Scheduler(Component):
 
     name: ClassVar[str] = "scheduler"
     patience: ClassVar[float] = 5.0  # running tasks have so long to finish
+    grace: ClassVar[float] = 2.0
     health: ClassVar[str] = "scheduler"
 
     def _options(self) -> Sequence[str]:
