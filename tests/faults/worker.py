@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import os
+import resource
 import select
 import signal
 import sys
@@ -81,6 +82,7 @@ def _work(job: dict[str, Any]) -> None:
     settings = replace(Settings(), **job["settings"])
     with open_clients(job["redis"], job["neo4j"]) as clients:
         done = run_steps(clients, settings, job["run"], job["steps"])
+    _say(job=job["job"], peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     for step, result in done.items():
         _say(job=job["job"], step=step, result=result)
     if job["die"]:

@@ -42,6 +42,11 @@ class Worker:
     def error_class(self) -> str | None:
         return self._find("error_class")
 
+    @property
+    def peak_mb(self) -> float:
+        """The most memory it ever had."""
+        return self._find("peak_mb")
+
     def result(self, step: str) -> dict[str, Any]:
         return next(line["result"] for line in self.said if line.get("step") == step)
 

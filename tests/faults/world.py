@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import neo4j
+import pytest
 import redis
 
 from include import connections
@@ -27,13 +28,14 @@ STEPS = ("fetch", "update", "acknowledge", "invalidate")
 
 
 @contextmanager
-def open_clients(redis_url: str, neo4j_url: str) -> Iterator[update.Clients]:
-    """The clients that the tasks use, with their time-outs and retries, of any servers."""
+def open_clients(redis_url: str, neo4j_url: str, repeat_s: float = 2.0) -> Iterator[update.Clients]:
+    """The clients that the tasks use, of any servers; the driver gives up sooner than the tasks' half minute."""
     number = next(_numbers)
     ids = {"redis": f"test_redis_{number}", "neo4j": f"test_neo4j_{number}"}
     os.environ[f"AIRFLOW_CONN_TEST_REDIS_{number}"] = redis_url
     os.environ[f"AIRFLOW_CONN_TEST_NEO4J_{number}"] = neo4j_url
-    with ExitStack() as stack:
+    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(connections, "_REPEAT_S", repeat_s)
         client = stack.enter_context(connections.redis_client(ids["redis"]))
         driver, database = stack.enter_context(connections.neo4j_driver(ids["neo4j"]))
         yield update.Clients(client, driver, database)
