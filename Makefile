@@ -19,10 +19,11 @@ help: ## show this list
 	@sh local/bootstrap.sh dev
 
 .PHONY: lock
-lock: .venv/.dev ## compile requirements*.in into pinned, hashed requirements*.txt
+lock: .venv/.dev ## compile requirements*.in into pinned, hashed requirements*.txt; lock the jars
 	$(COMPILE) $(UPGRADE) requirements-dev.in -o requirements-dev.txt
 	$(COMPILE) -c requirements-dev.txt requirements-local.in -o requirements-local.txt
 	$(COMPILE) -c requirements-dev.txt requirements.in -o requirements.txt
+	$(PY) -m local.maven lock
 
 # --- the system on this machine ------------------------------------------------
 .PHONY: up down demo status doctor

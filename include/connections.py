@@ -22,6 +22,8 @@ WAREHOUSE = "warehouse"
 
 _CONNECT_S = 5
 _POOL_NEO4J = 20
+# So long the driver repeats a transaction: a restart of Neo4j takes 5 to 15 s.
+_REPEAT_S = 30.0
 _POOL_REDIS = 50
 # The longest a server may take over one reply. A page of 10,000 entries takes 0.1 s.
 _REDIS_REPLY_S = 20
@@ -82,7 +84,7 @@ def neo4j_driver(conn_id: str = NEO4J) -> Iterator[tuple[neo4j.Driver, str | Non
         connection_acquisition_timeout=_CONNECT_S,
         max_connection_pool_size=_POOL_NEO4J,
         max_connection_lifetime=3600,
-        max_transaction_retry_time=30,
+        max_transaction_retry_time=_REPEAT_S,
         # "The constraint exists already", several times a run, is no news.
         notifications_disabled_classifications=["SCHEMA", "UNRECOGNIZED"],
     )

@@ -22,7 +22,7 @@ from include.operations.faults import fault_point
 from include.operations.log import log_event
 from include.organism.batch import aggregate, event_digest
 from include.organism.deadletter import DeadLetters
-from include.organism.graph import TOO_LARGE, Change, PeopleGraph
+from include.organism.graph import Change, PeopleGraph
 from include.organism.ledger import Ledger, Totals
 from include.organism.messages import Interaction, InvalidMessageError, Limits, Parser
 from include.organism.seen import SeenEvents, pack
@@ -34,6 +34,13 @@ log = logging.getLogger(__name__)
 # The driver's results are reference cycles that hold a batch's rows.
 _BATCHES_PER_COLLECTION = 4
 _REFUSED = "Neo.ClientError.Schema.ConstraintValidationFailed"
+_TOO_LARGE = frozenset(
+    {
+        "Neo.TransientError.General.TransactionMemoryLimit",
+        "Neo.TransientError.General.MemoryPoolOutOfMemoryError",
+        "Neo.TransientError.General.TransactionOutOfMemoryError",
+    }
+)
 
 
 class Checked(NamedTuple):
@@ -229,15 +236,15 @@ class Drain:
             try:
                 return self._graph.apply(self._change(checked, after, upto), ledger)
             except neo4j.exceptions.Neo4jError as error:
-                if error.code != _REFUSED and not (error.code in TOO_LARGE and len(entries) > 1):
+                if error.code != _REFUSED and not (error.code in _TOO_LARGE and len(entries) > 1):
                     raise
-                refusal = error
+                reason = error.code
         if len(entries) == 1:
-            why = InvalidMessageError("graph_refused", f"the graph refuses it: {refusal.code}")
+            why = InvalidMessageError("graph_refused", f"the graph refuses it: {reason}")
             self._park([(entries[0], why)])
             self._refused.append(checked.digests[0])
             return self._graph.apply(self._change(Checked(entries, ["dead"], [None], [0]), after, upto), ledger)
-        log_event(log, "batch_halved", level=logging.WARNING, entries=len(entries), code=refusal.code)
+        log_event(log, "batch_halved", level=logging.WARNING, entries=len(entries), code=reason)
         middle = len(entries) // 2
         between = None if after is None else StreamId.parse(entries[middle - 1].id)
         ledger = self._commit(checked.part(slice(middle)), after, between or upto, ledger)

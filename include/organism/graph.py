@@ -7,10 +7,7 @@ whose epoch is old (a zombie: its task was given up, its process lives on) there
 
 from __future__ import annotations
 
-import logging
 import math
-import random
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,27 +18,14 @@ import neo4j.exceptions
 
 from include.operations.errors import InputRejected, LeaseHeld, LeaseLost
 from include.operations.faults import fault_point
-from include.operations.log import log_event
 from include.organism import cypher
 from include.organism.batch import Batch
 from include.organism.ledger import Ledger, Totals
 from include.organism.settings import Settings
 from include.organism.stream import StreamId
 
-log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# The server lacks the memory for the transaction: repeating it is in vain, a smaller one may go.
-TOO_LARGE = frozenset(
-    {
-        "Neo.TransientError.General.TransactionMemoryLimit",
-        "Neo.TransientError.General.MemoryPoolOutOfMemoryError",
-        "Neo.TransientError.General.TransactionOutOfMemoryError",
-    }
-)
-# For so long a transaction is repeated after a deadlock, a restart or a lost reply.
-_REPEAT_S = 30.0
-_FIRST_PAUSE_S = 0.5
 # The server looks for expired transactions every 2 seconds.
 _PATIENCE_S = 10
 
@@ -96,7 +80,7 @@ class PeopleGraph:
             InputRejected: the graph was built with another half-life.
         """
 
-        def work(tx: neo4j.Transaction) -> Ledger:
+        def work(tx: neo4j.ManagedTransaction) -> Ledger:
             record = _one(tx.run(cypher.MAKE_LEDGER, key=self._key, half_life_ms=self._settings.half_life_ms))
             if record["half_life_ms"] != self._settings.half_life_ms:
                 days = record["half_life_ms"] / self._settings.half_life_ms * self._settings.half_life_days
@@ -138,7 +122,7 @@ class PeopleGraph:
         """
         mark = str(uuid.uuid4())
 
-        def work(tx: neo4j.Transaction) -> Ledger:
+        def work(tx: neo4j.ManagedTransaction) -> Ledger:
             held = _one(tx.run(cypher.LOCK_LEDGER, key=self._key))
             self._check_epoch(held["epoch"], ledger.epoch)
             stands = StreamId(held["ms"], held["seq"])
@@ -153,7 +137,7 @@ class PeopleGraph:
 
         return self._write(work)
 
-    def _write_change(self, tx: neo4j.Transaction, change: Change, ledger: Ledger, mark: str) -> Ledger:
+    def _write_change(self, tx: neo4j.ManagedTransaction, change: Change, ledger: Ledger, mark: str) -> Ledger:
         batch = change.batch
         people_created = edges_created = 0
         if batch.edges:
@@ -193,7 +177,7 @@ class PeopleGraph:
         undirected simple graph). A joiner changes everybody's value: that is done here, once a run.
         """
 
-        def work(tx: neo4j.Transaction) -> Ledger:
+        def work(tx: neo4j.ManagedTransaction) -> Ledger:
             self._check_epoch(_one(tx.run(cypher.LOCK_LEDGER, key=self._key))["epoch"], ledger.epoch)
             people = _one(tx.run(cypher.COUNT_PEOPLE))["people"]
             if people != ledger.scaled_people:
@@ -225,24 +209,19 @@ class PeopleGraph:
     def _session(self) -> neo4j.Session:
         return self._driver.session(database=self._database)
 
-    def _write(self, work: Callable[[neo4j.Transaction], T], timeout_s: float | None = None) -> T:
-        """Run `work` in a transaction; repeat it, for a while, after failures that pass. All work may be repeated.
+    def _write(self, work: Callable[[neo4j.ManagedTransaction], T], timeout_s: float | None = None) -> T:
+        """Run `work` in a managed transaction, which the driver repeats after failures that pass.
 
         The server ends the transaction with the lease: a writer that was stopped or cut off inside
         it would otherwise hold the ledger's lock, and everybody after it, for ever.
         """
-        timeout = timeout_s or self._settings.lease_ttl_s
-        start, pause = time.monotonic(), _FIRST_PAUSE_S
-        while True:
+        limited = neo4j.unit_of_work(timeout=timeout_s or self._settings.lease_ttl_s)(work)
+        with self._session() as session:
             try:
-                with self._session() as session, session.begin_transaction(timeout=timeout) as tx:
-                    return work(tx)
-            except (neo4j.exceptions.DriverError, neo4j.exceptions.Neo4jError) as error:
-                if not _can_repeat(error) or time.monotonic() - start > _REPEAT_S:
-                    raise
-                log_event(log, "transaction_repeated", level=logging.WARNING, code=_code(error), pause=pause)
-            time.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - so that two deadlocked writers do not meet again
-            pause *= 2
+                return session.execute_write(limited)
+            except neo4j.exceptions.IncompleteCommit:
+                # The reply to the commit was lost. The driver does not know that all our work may be repeated.
+                return session.execute_write(limited)
 
     @staticmethod
     def _check_epoch(found: int, ours: int) -> None:
@@ -251,17 +230,6 @@ class PeopleGraph:
                 f"writer epoch {ours} was fenced off by epoch {found}; nothing was written",
                 what_to_do="nothing: the run or try that took the lease goes on",
             )
-
-
-def _can_repeat(error: neo4j.exceptions.DriverError | neo4j.exceptions.Neo4jError) -> bool:
-    """Whether to repeat: unlike the driver, also when a commit got no reply, and not when memory was short."""
-    if isinstance(error, neo4j.exceptions.IncompleteCommit):
-        return True
-    return error.is_retryable() and _code(error) not in TOO_LARGE
-
-
-def _code(error: BaseException) -> str:
-    return getattr(error, "code", None) or type(error).__name__
 
 
 def _one(result: neo4j.Result) -> neo4j.Record:
