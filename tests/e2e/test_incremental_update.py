@@ -48,17 +48,24 @@ class World:
             pipe.execute()
         self.events += events
 
-    def run(self, timeout: float = 240) -> tuple[str, dict[str, Any]]:
-        """Trigger over REST, wait, and return the run's id and its row in the warehouse."""
+    def run(self, timeout: float = 300) -> str:
+        """Trigger over REST, wait for success, and return the run's id."""
         run = self.api.wait(self.api.trigger(DAG), timeout=timeout)
         assert run.state == "success", [(t.task_id, t.state, t.tries) for t in self.api.task_instances(run)]
-        return run.run_id, self.row(run.run_id)
+        return run.run_id
 
     def row(self, run_id: str) -> dict[str, Any]:
+        rows = self._rows("select * from ops.graph_update where run_id = %s", run_id)
+        assert rows, f"run {run_id} left no row in ops.graph_update"
+        return rows[0]
+
+    def finished(self) -> list[dict[str, Any]]:
+        """Rows of all finished runs. A tick of the schedule may drain what a test has published, so tests add up."""
+        return self._rows("select * from ops.graph_update where finished_at is not null order by created_at")
+
+    def _rows(self, statement: str, *values: str) -> list[dict[str, Any]]:
         with psycopg.connect(self.warehouse, row_factory=psycopg.rows.dict_row) as connection:
-            found = connection.execute("select * from ops.graph_update where run_id = %s", [run_id]).fetchone()
-        assert found is not None, f"run {run_id} left no row in ops.graph_update"
-        return found
+            return connection.execute(statement, values).fetchall()  # type: ignore[arg-type]
 
     def assert_graph_is_right(self) -> None:
         assert oracle.differences(oracle.read_graph(self.driver), oracle.expected(self.events)) == []
@@ -110,26 +117,33 @@ def _wait(condition: Any, seconds: float, complaint: str) -> Any:
 
 
 def test_a_triggered_run_puts_every_event_into_the_graph_once(world: World) -> None:
+    before = len(world.finished())
     events = _events("rest", 6_000)
-    world.publish(events + events[:100])
-    world.redis.xadd("interactions", {"id": "bad", "source": "p1", "type": "email", "timestamp": "1700000000"})
     world.redis.set("metrics:employee:p1", "stale")
     world.redis.set("graph:stats", "stale")
-    run_id, row = world.run()
+    world.publish(events + events[:100])
+    world.redis.xadd("interactions", {"id": "bad", "source": "p1", "type": "email", "timestamp": "1700000000"})
+    run_id = world.run()
     world.assert_graph_is_right()
-    assert row["read"] == 6_101
-    assert (row["duplicates"], row["dead"], row["lost"], row["pending"], row["lag"]) == (100, 1, 0, 0, 0)
-    assert row["written"] + sum(row["skipped"].values()) == 6_000
-    assert row["acknowledged"] == 6_101
-    assert row["finished_at"] is not None
+    rows = world.finished()[before:]
+    assert run_id in {row["run_id"] for row in rows}
+    total = {name: sum(row[name] for row in rows) for name in ("read", "written", "duplicates", "dead", "lost")}
+    skipped = sum(sum(row["skipped"].values()) for row in rows)
+    assert (total["read"], total["duplicates"], total["dead"], total["lost"]) == (6_101, 100, 1, 0)
+    assert total["written"] + skipped == 6_000
+    assert sum(row["acknowledged"] for row in rows) == 6_101
+    assert (rows[-1]["pending"], rows[-1]["lag"]) == (0, 0)
     assert world.redis.exists("metrics:employee:p1", "graph:stats") == 0
-    assert [letter[b"original_id"] for _, letter in world.redis.xrange("interactions:dead")]
-    tasks = sorted(world.api.task_instances(world.api.run(DAG, run_id)), key=lambda task: task.started or "")
+    letters = [letter for _, letter in world.redis.xrange("interactions:dead")]
+    assert [(letter[b"code"], letter[b"reason"]) for letter in letters] == [
+        (b"missing_field", b"field 'target' is missing")
+    ]
+    tasks = world.api.task_instances(world.api.run(DAG, run_id))
     assert [task.task_id for task in tasks] == TASKS
 
 
 def test_xcom_carries_a_small_manifest_without_people(world: World) -> None:
-    run_id, _ = world.run()
+    run_id = world.run()
     for task in TASKS:
         value = world.api.xcom(world.api.run(DAG, run_id), task)
         text = json.dumps(value)
@@ -139,9 +153,9 @@ def test_xcom_carries_a_small_manifest_without_people(world: World) -> None:
 
 def test_real_mails_give_the_graph_the_oracle_computes(world: World) -> None:
     world.publish(oracle.mails())
-    _, row = world.run()
+    world.run()
     world.assert_graph_is_right()
-    assert row["read"] == 83_083
+    assert len(oracle.read_graph(world.driver).edges) > 11_685
 
 
 def test_killing_the_scheduler_in_mid_task_loses_and_doubles_nothing(world: World) -> None:
@@ -169,8 +183,7 @@ def test_killing_the_task_process_is_repeated_and_doubles_nothing(world: World) 
     ended = world.api.wait(run, timeout=300)
     assert ended.state == "success"
     assert {t.task_id: t.tries for t in world.api.task_instances(ended)}["update_graph"] == 2
-    row = world.row(run.run_id)
-    assert row["read"] == 100_000, "the run's figures cover both tries"
+    assert world.row(run.run_id)["read"] == 100_000, "the run's figures cover both tries"
     world.assert_graph_is_right()
 
 
@@ -185,14 +198,15 @@ def test_a_zombie_whose_supervisor_was_killed_writes_nothing_after_its_lease_is_
     assert supervisor is not None
     supervisor.kill()
     # Airflow notices the missing heartbeat, tries again, and that try takes the lease of its own run.
-    _wait(lambda: _tries(world, run, "update_graph") >= 2, 200, "Airflow did not start a second try")
-    _wait(lambda: world.redis.xinfo_groups("interactions")[0]["lag"] == 0, 120, "the second try did not drain")
+    ended = world.api.wait(run, timeout=400)
+    assert ended.state == "success"
+    assert {t.task_id: t.tries for t in world.api.task_instances(ended)}["update_graph"] >= 2
+    assert psutil.pid_exists(child.pid), "the zombie was ended before it could show anything"
     before = oracle.read_graph(world.driver)
     with contextlib.suppress(ProcessLookupError):
         os.kill(child.pid, signal.SIGCONT)
     psutil.wait_procs([child], timeout=60)
     assert oracle.differences(oracle.read_graph(world.driver), before) == []
-    assert world.api.wait(run, timeout=300).state == "success"
     world.run()
     world.assert_graph_is_right()
 
@@ -211,10 +225,6 @@ def test_a_schedule_tick_drains_what_waits(world: World) -> None:
     run_id = _wait(ticked, 330, "no scheduled run within five minutes")[0]
     assert world.row(run_id)["read"] == 2_000
     world.assert_graph_is_right()
-
-
-def _tries(world: World, run: Any, task_id: str) -> int:
-    return {task.task_id: task.tries for task in world.api.task_instances(run)}.get(task_id, 0)
 
 
 def _watermark_moved(world: World) -> bool:
