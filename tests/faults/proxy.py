@@ -83,6 +83,8 @@ class Proxy:
                     _close(client)
                     continue
                 server.settimeout(None)
+                for end in (client, server):
+                    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 _Connection(self, client, server).start()
 
     def wants_cut(self, request: bytes) -> bool:

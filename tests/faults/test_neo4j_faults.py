@@ -128,10 +128,10 @@ def test_the_reply_to_any_commit_is_lost(rig: Rig) -> None:
 
 
 def test_replies_lost_anywhere(rig: Rig) -> None:
-    """Every fourth reply of Neo4j in turn: the try ends well or in a NETWORK error, and the next one does."""
+    """Every sixth reply of Neo4j in turn: the try ends well or in a NETWORK error, and the next one does."""
     nth, failures = 1, 0
-    while rig.neo4j.cuts == nth // 4:
-        nth += 4
+    while rig.neo4j.cuts == nth // 6:
+        nth += 6
         rig.world.publish(events(60, start=nth * 1_000))
         rig.neo4j.cut_reply(b"", nth)
         try:
@@ -215,10 +215,10 @@ def test_a_batch_too_large_for_the_servers_memory_is_halved(
         world = World(clients, (redis_server.url, small_server.url))
         world.publish([event(f"x{n}", f"a{n}", f"b{n}") for n in range(100)])
         world.run()
-        world.publish([event(n, f"a{n % 100}", f"b{n // 100}") for n in range(5_000)])
+        world.publish([event(n, f"a{n % 100}", f"b{n // 100}") for n in range(4_000)])
         world.run()
         world.check()
-    assert "batch_halved entries=5000 code=Neo.TransientError.General.MemoryPoolOutOfMemoryError" in caplog.text
+    assert "batch_halved entries=4000 code=Neo.TransientError.General.MemoryPoolOutOfMemoryError" in caplog.text
 
 
 def test_a_hanging_connection_ends_in_bounded_time(small_server: Neo4jServer, redis_server: RedisServer) -> None:
