@@ -178,8 +178,10 @@ class InteractionStream:
                 pipe.execute_command(*self._read_command(self.consumer, position, count))  # type: ignore[no-untyped-call]
             pipe.xpending_range(self.key, self.group, min=f"({cursor}", max="+", count=1, consumername=self.consumer)
             pending, new, oldest = pipe.execute()
-        entries = _entries(pending) or _entries(new)
-        if entries and not pending and oldest[0]["message_id"] != entries[0].id:
+        if entries := _entries(pending):
+            return entries
+        entries = _entries(new)
+        if entries and (not oldest or oldest[0]["message_id"] != entries[0].id):
             return self.read_pending(cursor, count)
         return entries
 

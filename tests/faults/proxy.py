@@ -29,7 +29,7 @@ class Proxy:
         self._flowing = threading.Event()
         self._flowing.set()
         self._cut: tuple[bytes, int] | None = None
-        self._hook: tuple[bytes, Callable[[], None]] | None = None
+        self._hook: tuple[bytes, Callable[[], None], bool] | None = None
         self._open: set[socket.socket] = set()
         self._listener: socket.socket | None = self._listen(0)
         self._port = self._listener.getsockname()[1]
@@ -59,9 +59,12 @@ class Proxy:
         """Once: pass the nth request that holds `pattern` to the server, and break off its reply."""
         self._cut = (pattern, nth)
 
-    def before(self, pattern: bytes, hook: Callable[[], None]) -> None:
-        """Once: send what precedes the last `pattern` in a request, call `hook`, send the rest."""
-        self._hook = (pattern, hook)
+    def before(self, pattern: bytes, hook: Callable[[], None], *, answered: bool = False) -> None:
+        """Once: send what precedes the last `pattern` in a request, call `hook`, send the rest.
+
+        With `answered` the hook waits until the server has replied to what precedes.
+        """
+        self._hook = (pattern, hook, answered)
 
     def break_connections(self) -> None:
         for end in list(self._open):
@@ -94,13 +97,13 @@ class Proxy:
         self._cut = (pattern, left - 1) if left > 1 else None
         return left == 1
 
-    def split(self, request: bytes) -> tuple[bytes, Callable[[], None] | None]:
-        """What to send before the hook, if this request has one."""
+    def split(self, request: bytes) -> tuple[bytes, Callable[[], None] | None, bool]:
+        """What to send before the hook, if this request has one, and whether to wait for the reply."""
         if self._hook is None or self._hook[0] not in request:
-            return b"", None
-        pattern, hook = self._hook
+            return b"", None, False
+        pattern, hook, answered = self._hook
         self._hook = None
-        return request[: request.rindex(pattern)], hook
+        return request[: request.rindex(pattern)], hook, answered
 
     def pass_through(self) -> None:
         """Wait as the faults say."""
@@ -112,6 +115,7 @@ class _Connection:
     def __init__(self, proxy: Proxy, client: socket.socket, server: socket.socket) -> None:
         self._proxy, self._client, self._server = proxy, client, server
         self._cutting = False
+        self._replied = threading.Event()
         proxy._open |= {client, server}
 
     def start(self) -> None:
@@ -129,14 +133,18 @@ class _Connection:
         while request := self._client.recv(_PIECE):
             self._proxy.pass_through()
             self._cutting = self._cutting or self._proxy.wants_cut(request)
-            first, hook = self._proxy.split(request)
+            first, hook, answered = self._proxy.split(request)
             if hook is not None:
+                self._replied.clear()
                 self._server.sendall(first)
+                if answered:
+                    self._replied.wait(5)
                 hook()
             self._server.sendall(request[len(first) :])
 
     def _replies(self) -> None:
         while reply := self._server.recv(_PIECE):
+            self._replied.set()
             self._proxy._flowing.wait()
             if self._cutting:
                 self._proxy.cuts += 1

@@ -22,8 +22,9 @@ SIGKILLED = -9
 def fill(world: World, count: int = 400) -> None:
     """Valid, repeated and bad messages, several batches of them."""
     messages = events(count)
+    world.publish_bad(BAD[:3])
     world.publish(messages[: count // 2])
-    world.publish_bad(BAD)
+    world.publish_bad(BAD[3:])
     world.publish(messages[count // 4 :])
 
 

@@ -47,7 +47,7 @@ def test_modes(redis_server: RedisServer) -> None:
         assert direct.get(key) == b"3"
         assert ours.incr(key) == 4
         # Something happens between two commands of one pipeline.
-        proxy.before(b"*2\r\n$3\r\nGET", lambda: direct.set(key, "between"))
+        proxy.before(b"*2\r\n$3\r\nGET", lambda: direct.set(key, "between"), answered=True)
         with ours.pipeline(transaction=False) as pipe:
             assert pipe.get(key).get(key).execute() == [b"4", b"between"]
         direct.delete(key)

@@ -65,6 +65,31 @@ def test_stopped_between_batches_and_taken_over_by_another_run(
     world.check()
 
 
+def test_fenced_as_soon_as_the_lease_is_taken(world: World, workers: Workers) -> None:
+    """The ledger still stands where the zombie's batch begins: only the epoch tells."""
+    world.publish(events(100))
+    zombie = stopped_worker(world, workers, "first", "update.before_write:hang")
+    world.end_lease()
+    world.run("second", steps=["fetch"])
+    assert_fenced(zombie, world)
+    world.run("second")
+    world.check()
+
+
+def test_fenced_while_taking_over_old_entries(make_world: Callable[..., World], workers: Workers) -> None:
+    """Entries out of order do not depend on where the ledger stands: only the epoch tells."""
+    world = make_world(batch_size=50, lease_ttl_s=3.0)
+    world.run()
+    world.publish(events(100))
+    world.redis.xreadgroup(world.settings.group, "old-worker", {world.stream: ">"})
+    zombie = workers.start(world, "same", fault="drain.late_committed:hang", claim_idle_s=0)
+    zombie.wait_stopped()
+    world.run("same")
+    world.check(redelivered=50)
+    assert_fenced(zombie, world)
+    world.check(redelivered=50)
+
+
 def test_stopped_inside_the_transaction(make_world: Callable[..., World], workers: Workers) -> None:
     """Its open transaction holds the ledger's lock until the server ends it with the lease."""
     world = make_world(batch_size=50, lease_ttl_s=3.0)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from tests import oracle
@@ -56,7 +56,14 @@ BAD = st.sampled_from(
 RUNS = st.lists(st.tuples(st.lists(EVENTS | BAD, max_size=25), st.integers(1, 12)), min_size=1, max_size=4)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+# Without shrinking: against real servers it takes minutes.
+@settings(
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
 @given(runs=RUNS)
 @example(runs=[([event(1, "a", "b", weight="0"), event(2, "a", "b", timestamp="0")], 1)])
 @example(runs=[([event(1, "a", "b")], 5), ([event(2, "b", "a"), event(3, "a", "c")], 5)])
