@@ -37,6 +37,9 @@ SETTINGS = {
     "log_timezone": "UTC",
     "log_checkpoints": "off",
     "password_encryption": "scram-sha-256",
+    # Workers that outlive a killed scheduler keep its connection open, and with it the lock on the run that it was
+    # looking at: the new scheduler would pass over that run for ever.
+    "idle_in_transaction_session_timeout": "60s",
 }
 CAPABILITIES = ("dac_read_search", "dac_override")
 
