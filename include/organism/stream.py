@@ -18,6 +18,8 @@ from include.organism.settings import Settings
 _PAGE = 10_000
 _UNREAD_LIMIT = 1_000
 _MIN_REDIS = (7, 0)
+# Counted by the server: a thousand entries of a megabyte must not come here to be counted.
+_COUNT_BEHIND = "return #redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[2])"
 
 
 class StreamId(NamedTuple):
@@ -108,7 +110,7 @@ class InteractionStream:
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.xinfo_stream(self.key)
             pipe.xinfo_groups(self.key)
-            pipe.xrange(self.key, min=b"(" + delivered, count=_UNREAD_LIMIT + 1)
+            pipe.eval(_COUNT_BEHIND, 1, self.key, b"(" + delivered, _UNREAD_LIMIT + 1)
             stream, groups, unread = pipe.execute(raise_on_error=False)
         if isinstance(stream, Exception):
             if not _is_missing(stream):
@@ -124,7 +126,7 @@ class InteractionStream:
             delivered_id=StreamId.parse(group["last-delivered-id"]) if group else ZERO,
             pending=group["pending"] if group else 0,
             # Somebody read between the two looks, or there are many: then nobody can say.
-            unread=None if moved or len(unread) > _UNREAD_LIMIT else len(unread),
+            unread=None if moved or unread > _UNREAD_LIMIT else unread,
             lag=group["lag"] if group else stream["length"],
         )
 
@@ -151,7 +153,12 @@ class InteractionStream:
 
     def lift(self, to: StreamId) -> None:
         """Make every future id larger than `to` (a stream that lost its tail would repeat old ids)."""
-        self._command("XSETID", self.key, str(to))
+        try:
+            self._command("XSETID", self.key, str(to))
+        except redis.ResponseError:
+            # A producer was faster, and ids are larger already.
+            if self.state().last_id < to:
+                raise
 
     def _command(self, *words: str | int) -> Any:
         return self._redis.execute_command(*words)  # type: ignore[no-untyped-call]

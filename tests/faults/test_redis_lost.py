@@ -12,6 +12,7 @@ import redis
 
 from include.organism.stream import StreamId
 from local.servers import RedisServer
+from tests.faults.fixtures import Rig
 from tests.faults.workers import Workers
 from tests.faults.world import BAD, World, events
 
@@ -113,6 +114,17 @@ def test_emptied_and_filled_by_a_server_whose_clock_is_behind(world: World) -> N
         world.add([[b"id", b"x"]], f"{behind + 1_000}-0")
     world.publish(events(60, start=900))
     world.run()
+    world.check()
+
+
+def test_emptied_and_a_producer_is_faster_than_the_healing(rig: Rig) -> None:
+    world = rig.world
+    world.publish(events(70))
+    rig.run()
+    world.redis.delete(world.stream)
+    rig.redis.before(b"XSETID", lambda: world.publish(events(30, start=500)))
+    assert rig.run()["fetch"]["healed"] == ["group_recreated", "stream_lifted", "redis_went_back"]
+    rig.run()
     world.check()
 
 
