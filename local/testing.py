@@ -88,11 +88,10 @@ class AirflowSystem:
         Processes it leaves behind are ended as well, unless `keep_orphans`: then the LocalExecutor's workers of a
         killed scheduler go on and become zombie writers, as they do in production.
         """
-        flag = self.state_dir / "run" / "keep-orphans"
         if keep_orphans:
-            flag.touch()
+            self.keep_orphans()
         else:
-            flag.unlink(missing_ok=True)
+            self._keep_orphans_flag.unlink(missing_ok=True)
         pid = self.pid_of(part)
         psutil.Process(pid).kill()
         return pid
@@ -115,6 +114,14 @@ class AirflowSystem:
         """SIGKILL the scheduler and wait for the new one. Returns the new pid."""
         return self.wait_for("scheduler", self.kill_scheduler(keep_orphans=keep_orphans))
 
+    @property
+    def _keep_orphans_flag(self) -> Path:
+        return self.state_dir / "run" / "keep-orphans"
+
+    def keep_orphans(self) -> None:
+        """Let processes whose parent is killed live on, until `end_orphans`."""
+        self._keep_orphans_flag.touch()
+
     def orphans(self) -> list[psutil.Process]:
         """Return the processes a killed part has left (only with `keep_orphans`)."""
         found = launcher.describe(self.state_dir)
@@ -129,4 +136,4 @@ class AirflowSystem:
             for member in reversed(process.family(orphan.pid)):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     member.kill()
-        (self.state_dir / "run" / "keep-orphans").unlink(missing_ok=True)
+        self._keep_orphans_flag.unlink(missing_ok=True)

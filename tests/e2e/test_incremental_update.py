@@ -196,6 +196,7 @@ def test_a_zombie_whose_supervisor_was_killed_writes_nothing_after_its_lease_is_
     os.kill(child.pid, signal.SIGSTOP)
     supervisor = child.parent()
     assert supervisor is not None
+    world.system.keep_orphans()
     supervisor.kill()
     # Airflow notices the missing heartbeat, tries again, and that try takes the lease of its own run.
     ended = world.api.wait(run, timeout=400)
@@ -206,6 +207,7 @@ def test_a_zombie_whose_supervisor_was_killed_writes_nothing_after_its_lease_is_
     with contextlib.suppress(ProcessLookupError):
         os.kill(child.pid, signal.SIGCONT)
     psutil.wait_procs([child], timeout=60)
+    world.system.end_orphans()
     assert oracle.differences(oracle.read_graph(world.driver), before) == []
     world.run()
     world.assert_graph_is_right()
