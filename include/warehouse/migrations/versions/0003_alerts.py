@@ -1,0 +1,107 @@
+"""Alerts: events, incidents, messages that wait to be sent, silences."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0003"
+down_revision = "0002"
+
+
+def _when(name: str, comment: str, *, now: bool = False, nullable: bool = False) -> sa.Column[object]:
+    default = sa.text("now()") if now else None
+    return sa.Column(name, sa.DateTime(timezone=True), nullable=nullable, server_default=default, comment=comment)
+
+
+def upgrade() -> None:
+    """Create the four tables."""
+    op.create_table(
+        "alert_event",
+        sa.Column("dag_id", sa.Text, nullable=False),
+        sa.Column("run_id", sa.Text, nullable=False),
+        sa.Column("task_id", sa.Text, nullable=False, server_default="", comment="empty: the run as a whole"),
+        sa.Column("map_index", sa.Integer, nullable=False, server_default="-1"),
+        sa.Column("try_number", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("kind", sa.Text, nullable=False, comment="task_failed, run_failed, warning, import_error, ..."),
+        sa.Column("incident_key", sa.Text, nullable=False),
+        _when("created_at", "when it was reported", now=True),
+        _when("sent_at", "when a message about it left; null: none did, or it waits", nullable=True),
+        # Airflow calls back twice after a lost heartbeat: the second insert finds this.
+        sa.PrimaryKeyConstraint("dag_id", "run_id", "task_id", "map_index", "try_number", "kind"),
+        schema="ops",
+        comment="Everything that could have sent an alert, once each",
+    )
+    op.create_index("alert_event_created_at", "alert_event", ["created_at"], schema="ops")
+    op.create_table(
+        "incident",
+        sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+        sa.Column("incident_key", sa.Text, nullable=False),
+        sa.Column("dag_id", sa.Text, nullable=False),
+        sa.Column("task_id", sa.Text, nullable=False, server_default=""),
+        sa.Column("error_class", sa.Text, nullable=False),
+        sa.Column("severity", sa.Text, nullable=False, comment="P1, P2, P3 or P4"),
+        sa.Column("title", sa.Text, nullable=False),
+        sa.Column("detail", postgresql.JSONB, nullable=False, server_default="{}", comment="what the message shows"),
+        sa.Column("occurrences", sa.Integer, nullable=False, server_default="1"),
+        sa.Column("messages", sa.Integer, nullable=False, server_default="0", comment="messages sent about it"),
+        sa.Column("good_runs", sa.Integer, nullable=False, server_default="0", comment="good runs since the last bad"),
+        sa.Column("thread", postgresql.JSONB, nullable=False, server_default="{}", comment="Slack channel and ts"),
+        _when("opened_at", "first occurrence", now=True),
+        _when("last_at", "newest occurrence", now=True),
+        _when("next_message_at", "no reminder before this", nullable=True),
+        _when("recovered_at", "null: open", nullable=True),
+        schema="ops",
+        comment="Alerts, from the first occurrence to the recovery",
+    )
+    op.create_index(
+        "incident_open",
+        "incident",
+        ["incident_key"],
+        unique=True,
+        schema="ops",
+        postgresql_where=sa.text("recovered_at is null"),
+    )
+    op.create_index("incident_last_at", "incident", ["last_at"], schema="ops")
+    op.create_table(
+        "alert_outbox",
+        sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+        sa.Column("incident_id", sa.BigInteger, nullable=True),
+        sa.Column("channel", sa.Text, nullable=False, comment="slack, email or sentry"),
+        sa.Column("payload", postgresql.JSONB, nullable=False),
+        sa.Column("tries", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("last_error", sa.Text, nullable=True, comment="code of the last refusal"),
+        _when("created_at", "when it was to be sent first", now=True),
+        _when("next_try_at", "not before this", now=True),
+        _when("sent_at", "null: waits", nullable=True),
+        sa.ForeignKeyConstraint(["incident_id"], ["ops.incident.id"], ondelete="CASCADE"),
+        schema="ops",
+        comment="Messages, written before they are sent",
+    )
+    op.create_index(
+        "alert_outbox_waiting",
+        "alert_outbox",
+        ["next_try_at"],
+        schema="ops",
+        postgresql_where=sa.text("sent_at is null"),
+    )
+    op.create_table(
+        "silence",
+        sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+        sa.Column("dag_id", sa.Text, nullable=True, comment="null: any"),
+        sa.Column("task_id", sa.Text, nullable=True, comment="null: any"),
+        sa.Column("error_class", sa.Text, nullable=True, comment="null: any"),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("created_by", sa.Text, nullable=False),
+        _when("created_at", "when it was made", now=True),
+        _when("until", "when it ends"),
+        schema="ops",
+        comment="What nobody wants to be told, until when, and why",
+    )
+
+
+def downgrade() -> None:
+    """Drop the four tables."""
+    for name in ("silence", "alert_outbox", "incident", "alert_event"):
+        op.drop_table(name, schema="ops")

@@ -1,0 +1,34 @@
+"""Backups, and whether they could be restored."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0006"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    """Create the table."""
+    op.create_table(
+        "backup",
+        sa.Column("name", sa.Text, primary_key=True, comment="name of the file"),
+        sa.Column("source", sa.Text, nullable=False, comment="metadata, warehouse or graph"),
+        sa.Column("size_bytes", sa.BigInteger, nullable=False),
+        sa.Column("sha256", sa.Text, nullable=False),
+        sa.Column("encrypted", sa.Boolean, nullable=False),
+        sa.Column("rows", postgresql.JSONB, nullable=False, comment="rows and checksum by table at the time of the dump"),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("seconds", sa.Double, nullable=False),
+        sa.Column("checked_at", sa.DateTime(timezone=True), nullable=True, comment="when it was restored for a test"),
+        sa.Column("restore_s", sa.Double, nullable=True, comment="how long that took"),
+        schema="ops",
+        comment="Backups that were made; the files lie in the backup folder",
+    )
+
+
+def downgrade() -> None:
+    """Drop the table."""
+    op.drop_table("backup", schema="ops")
