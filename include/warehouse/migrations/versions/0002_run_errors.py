@@ -14,12 +14,17 @@ _TRY = ("dag_id", "run_id", "task_id", "map_index", "try_number")
 
 def _try_columns() -> list[sa.Column[object]]:
     return [
-        sa.Column("dag_id", sa.Text, nullable=False),
+        sa.Column("dag_id", sa.Text, nullable=False, comment="DAG"),
         sa.Column("run_id", sa.Text, nullable=False, comment="Airflow's run id"),
-        sa.Column("task_id", sa.Text, nullable=False),
+        sa.Column("task_id", sa.Text, nullable=False, comment="task"),
         sa.Column("map_index", sa.Integer, nullable=False, server_default="-1", comment="-1: not a mapped task"),
         sa.Column("try_number", sa.Integer, nullable=False, comment="from 1"),
     ]
+
+
+def _when(name: str, comment: str, *, now: bool = False) -> sa.Column[object]:
+    default = sa.text("now()") if now else None
+    return sa.Column(name, sa.DateTime(timezone=True), nullable=False, server_default=default, comment=comment)
 
 
 def upgrade() -> None:
@@ -28,7 +33,7 @@ def upgrade() -> None:
         "run_error",
         *_try_columns(),
         sa.Column("fingerprint", sa.Text, nullable=False, comment="equal for failures of one kind at one place"),
-        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.text("now()")),
+        _when("occurred_at", "when the try failed", now=True),
         sa.Column("error_class", sa.Text, nullable=False, comment="one of the seven classes"),
         sa.Column("code", sa.Text, nullable=False, comment="HTTP status, SQLSTATE, server's code or exception's name"),
         sa.Column("exception", sa.Text, nullable=False, comment="dotted name of the exception that decided"),
@@ -39,7 +44,7 @@ def upgrade() -> None:
         sa.Column("transient", sa.Boolean, nullable=False, comment="whether trying again can help"),
         sa.Column("next_step", sa.Text, nullable=False, comment="retry or fail"),
         sa.Column("retry_in_s", sa.Float, nullable=True, comment="seconds until the next try"),
-        sa.Column("what_to_do", sa.Text, nullable=False),
+        sa.Column("what_to_do", sa.Text, nullable=False, comment="what a person should do"),
         sa.PrimaryKeyConstraint(*_TRY, "fingerprint"),
         schema="ops",
         comment="One row for each failed try of a task",
@@ -48,7 +53,7 @@ def upgrade() -> None:
     op.create_table(
         "task_usage",
         *_try_columns(),
-        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        _when("started_at", "when the task's own code began"),
         sa.Column("seconds", sa.Float, nullable=False, comment="wall time of the task's own code"),
         sa.Column("cpu_s", sa.Float, nullable=False, comment="user and system time of the process and its children"),
         sa.Column("peak_rss_mb", sa.Float, nullable=False, comment="highest resident memory of the process, 1e6 bytes"),
