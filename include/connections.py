@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 REDIS = "organism_redis"
 NEO4J = "organism_neo4j"
 WAREHOUSE = "warehouse"
+METADATA = "airflow_metadata"
 
 _CONNECT_S = 5
 _POOL_NEO4J = 20

@@ -14,9 +14,16 @@ METADATA = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 WAREHOUSE = "AIRFLOW_CONN_WAREHOUSE"
 REDIS = "AIRFLOW_CONN_ORGANISM_REDIS"
 NEO4J = "AIRFLOW_CONN_ORGANISM_NEO4J"
+READER = "AIRFLOW_CONN_AIRFLOW_METADATA"
 # Says whose .local/env a shell has sourced.
 MARK = "LOCAL_STATE_DIR"
-_KEPT_SECRET = {METADATA: "postgres_airflow", WAREHOUSE: "postgres_warehouse", REDIS: "redis", NEO4J: "neo4j"}
+_KEPT_SECRET = {
+    METADATA: "postgres_airflow",
+    READER: "postgres_airflow_reader",
+    WAREHOUSE: "postgres_warehouse",
+    REDIS: "redis",
+    NEO4J: "neo4j",
+}
 
 
 class Presets:

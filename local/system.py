@@ -29,6 +29,7 @@ from local.part import CancelledError, Part
 from local.presets import Presets
 from local.progress import Event, Report, quiet
 from local.servers import Neo4jServer, PostgresServer, RedisServer, Server
+from local.servers.postgres import READER
 
 
 class LocalSystem:
@@ -83,6 +84,11 @@ class LocalSystem:
             presets.WAREHOUSE: given.get(presets.WAREHOUSE) or _scheme("postgres", self._postgres.url),
         }
         metadata = self._presets.get(presets.METADATA)
+        if metadata is None:
+            # Of a metadata database that the user brings along, only the user can make a reader.
+            conns[presets.READER] = given.get(presets.READER) or _scheme(
+                "postgres", self._postgres.url_of("airflow", READER)
+            )
         settings = self.home.settings(
             metadata or _scheme("postgresql+psycopg2", self._postgres.url_of("airflow")), self._presets.settings
         )
@@ -144,6 +150,8 @@ class LocalSystem:
 
     def _migrate(self) -> str:
         changed = migrate(self.home, self.variables(), self.state_dir / "logs" / "migrate.log")
+        if self._presets.get(presets.METADATA) is None:
+            self._postgres.ensure_metadata_reader()
         return "airflow db migrate" if changed else "up to date"
 
     def _upgrade_warehouse(self) -> str:

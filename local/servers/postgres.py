@@ -27,6 +27,8 @@ from local.files import write_private
 from local.servers.base import NotReadyError, Server
 
 ADMIN = "postgres"
+# May read run statistics out of Airflow's metadata, and nothing else.
+READER = "airflow_reader"
 SETTINGS = {
     "unix_socket_directories": "",
     "shared_buffers": "128MB",
@@ -242,6 +244,23 @@ class PostgresServer(Server):
             connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(identifier, identifier))
             # Neither role may even look into the other one's database.
             connection.execute(sql.SQL("REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC").format(identifier))
+
+    def ensure_metadata_reader(self, database: str = "airflow") -> str:
+        """Make the role that reads run statistics and give it its rights, again after every `airflow db migrate`.
+
+        Returns the address of the database for that role.
+        """
+        from include.operations.metadata import grants, role_settings
+
+        role = sql.Identifier(READER)
+        with psycopg.connect(self.url_of(database, ADMIN)) as connection:
+            if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [READER]).fetchone() is None:
+                password = sql.Literal(self.password_of(READER))
+                connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, password))
+            connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(database), role))
+            for statement in (*role_settings(READER), *grants(READER)):
+                connection.execute(statement)
+        return self.url_of(database, READER)
 
     def _hint(self) -> str:
         return f"read the log; damaged data: move {self.directory} away"
