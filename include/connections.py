@@ -26,8 +26,20 @@ _POOL_NEO4J = 20
 # So long the driver repeats a transaction: a restart of Neo4j takes 5 to 15 s.
 _REPEAT_S = 30.0
 _POOL_REDIS = 50
+_ACQUIRE_REDIS_S = 2
 # The longest a server may take over one reply. A page of 10,000 entries takes 0.1 s.
 _REDIS_REPLY_S = 20
+# A query of the warehouse takes seconds; a transaction nobody goes on with holds its locks no longer than this.
+_STATEMENT_S = 600
+# For what is done beside the work and must not hold it up: connecting, and each reply.
+_QUICK_S = 2
+# A server that vanished without a word is noticed after 30 + 3 * 10 s.
+_KEEPALIVE: dict[str, Any] = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
 _WORDS = ("true", "false")
 _LIBPQ_EXTRAS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "options", "target_session_attrs")
 
@@ -40,11 +52,12 @@ def _connection(conn_id: str) -> Connection:
 
 
 @contextmanager
-def redis_client(conn_id: str = REDIS) -> Iterator[redis.Redis]:
+def redis_client(conn_id: str = REDIS, *, quick: bool = False) -> Iterator[redis.Redis]:
     """A Redis client that answers with bytes and never repeats a command by itself.
 
     A repeated XADD whose first reply was lost adds the entry twice; a repeated XREADGROUP hides
-    that entries went to the pending list. The task is the unit that is repeated.
+    that entries went to the pending list. The task is the unit that is repeated. `quick` is for
+    what is done beside the work and must not hold it up.
     """
     import redis
     from redis.backoff import NoBackoff
@@ -55,20 +68,23 @@ def redis_client(conn_id: str = REDIS) -> Iterator[redis.Redis]:
     tls: dict[str, Any] = {
         key: _on(value) if str(value).lower() in _WORDS else value for key, value in extra.items() if key[:3] == "ssl"
     }
-    client = redis.Redis(
+    encrypted = _on(tls.pop("ssl", False))
+    pool = redis.BlockingConnectionPool(  # type: ignore[no-untyped-call]
+        connection_class=redis.SSLConnection if encrypted else redis.Connection,
         host=found.host or "localhost",
         port=found.port or 6379,
         db=int(extra.get("db") or found.schema or 0),
         username=found.login or None,
         password=found.password or None,
-        socket_connect_timeout=_CONNECT_S,
-        socket_timeout=_REDIS_REPLY_S,
+        socket_connect_timeout=_QUICK_S if quick else _CONNECT_S,
+        socket_timeout=_QUICK_S if quick else _REDIS_REPLY_S,
         max_connections=_POOL_REDIS,
+        timeout=_ACQUIRE_REDIS_S,
         retry=Retry(NoBackoff(), 0),
         protocol=2,
-        **tls,
+        **(tls if encrypted else {}),
     )
-    with client:
+    with redis.Redis.from_pool(pool) as client:
         yield client
 
 
@@ -106,12 +122,23 @@ def _neo4j_scheme(extra: dict[str, Any]) -> str:
 
 
 @contextmanager
-def warehouse(conn_id: str = WAREHOUSE) -> Iterator[psycopg.Connection]:
-    """A Postgres connection: one transaction, committed at the end, rolled back by an exception."""
+def warehouse(conn_id: str = WAREHOUSE, *, quick: bool = False) -> Iterator[psycopg.Connection]:
+    """A Postgres connection: one transaction, committed at the end, rolled back by an exception.
+
+    No statement takes longer than 10 minutes; with `quick`, for what is done beside the work, 2 seconds.
+    """
     import psycopg
 
+    arguments = warehouse_arguments(conn_id)
+    seconds = _QUICK_S if quick else _STATEMENT_S
+    limits = f"-c statement_timeout={seconds}s -c idle_in_transaction_session_timeout={seconds}s"
+    # The connection's own options come last, so that they win.
+    arguments["options"] = f"{limits} {arguments.get('options', '')}".rstrip()
     with psycopg.connect(
-        **warehouse_arguments(conn_id), connect_timeout=_CONNECT_S, application_name="pipelines"
+        **arguments,
+        **_KEEPALIVE,
+        connect_timeout=_QUICK_S if quick else _CONNECT_S,
+        application_name="pipelines",
     ) as connection:
         yield connection
 

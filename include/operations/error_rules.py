@@ -297,6 +297,22 @@ RULES: Final[dict[str, Rule]] = {
     "pydantic_core._pydantic_core.ValidationError": Rule(VALIDATION),
 }
 
+# Whose client raised an exception, by the package that defines its class.
+SERVICE: Final[dict[str, str]] = {
+    "redis": "redis",
+    "neo4j": "neo4j",
+    "psycopg": "postgres",
+    "psycopg2": "postgres",
+    "sqlalchemy": "postgres",
+    "alembic": "postgres",
+    "simple_salesforce": "salesforce",
+    "googleapiclient": "google",
+    "google": "google",
+    "slack_sdk": "slack",
+    "smtplib": "smtp",
+    "sentry_sdk": "sentry",
+}
+
 # The author of a task raised one of these to say "do not try again"; the class is that of the cause.
 NEVER_AGAIN: Final = frozenset({"airflow.sdk.exceptions.AirflowFailException"})
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,6 +28,7 @@ __all__ = [
     "LeaseLost",
     "PipelineError",
     "ServerUnsupported",
+    "chain",
     "classify",
     "parse_retry_after",
 ]
@@ -106,6 +108,8 @@ class Classification:
     fingerprint: str
     """Equal for failures of one kind at one place: class, code, exception classes and the last own function."""
     retry_after: timedelta | None = None
+    service: str | None = None
+    """Whose client raised it: redis, neo4j, postgres, salesforce, google, slack, smtp, sentry."""
 
 
 def classify(exc: BaseException | None, *, now: datetime | None = None) -> Classification:
@@ -117,7 +121,17 @@ def classify(exc: BaseException | None, *, now: datetime | None = None) -> Class
     if found is None:
         name = _dotted(type(exc)) if isinstance(exc, BaseException) else "None"
         found = _made(rules.UNKNOWN, name.rpartition(".")[2], name)
-    return replace(found, fingerprint=_fingerprint(exc, found))
+    return replace(found, fingerprint=_fingerprint(exc, found), service=_service(exc))
+
+
+def chain(exc: BaseException | None) -> Iterator[BaseException]:
+    """The exception, what it was raised from, and so on; what it was raised while handling counts, unless hidden."""
+    for _ in range(_MAX_DEPTH):
+        if exc is None:
+            return
+        yield exc
+        cause = exc.__cause__
+        exc = cause if cause is not None or exc.__suppress_context__ else exc.__context__
 
 
 def _judge(exc: BaseException, now: datetime, seen: frozenset[int]) -> Classification | None:
@@ -149,9 +163,7 @@ def _judge(exc: BaseException, now: datetime, seen: frozenset[int]) -> Classific
 
 def _judge_next(exc: BaseException, now: datetime, seen: frozenset[int]) -> Classification | None:
     """Judge the exception this one was raised from, else the one it was raised while handling."""
-    following = exc.__cause__
-    if following is None and not exc.__suppress_context__:
-        following = exc.__context__
+    following = next(islice(chain(exc), 1, None), None)
     return None if following is None else _judge(following, now, seen)
 
 
@@ -305,6 +317,16 @@ def parse_retry_after(value: object, now: datetime) -> timedelta | None:
         return max(moment - now, timedelta(0))
     except (ValueError, OverflowError):
         return None
+
+
+def _service(exc: BaseException | None) -> str | None:
+    """Name the service whose client raised the outermost exception that comes from any."""
+    for each in chain(exc if isinstance(exc, BaseException) else None):
+        for kind in type(each).__mro__:
+            module = kind.__module__
+            if (service := rules.SERVICE.get(module.partition(".")[0])) is not None:
+                return service
+    return None
 
 
 def _fingerprint(exc: BaseException | None, found: Classification) -> str:

@@ -45,7 +45,7 @@ def upgrade() -> None:
         sa.Column("next_step", sa.Text, nullable=False, comment="retry or fail"),
         sa.Column("retry_in_s", sa.Float, nullable=True, comment="seconds until the next try"),
         sa.Column("what_to_do", sa.Text, nullable=False, comment="what a person should do"),
-        sa.PrimaryKeyConstraint(*_TRY, "fingerprint"),
+        sa.PrimaryKeyConstraint(*_TRY),
         schema="ops",
         comment="One row for each failed try of a task",
     )
