@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import Param, dag, task
+from airflow.sdk import Param, dag
 
 from include.operations.dag_defaults import dag_defaults
+from include.operations.task import resilient_task
 from include.organism import tasks
 
 POOL = "organism_graph"
@@ -40,10 +41,10 @@ DEFAULTS = dag_defaults(
 @dag(dag_id="organism_incremental_update", schedule="*/5 * * * *", doc_md=__doc__, params=PARAMS, **DEFAULTS)
 def organism_incremental_update() -> None:
     """Wire the four steps."""
-    manifest = task(pool=POOL)(tasks.fetch_interactions)()
-    result = task(pool=POOL)(tasks.update_graph)(manifest)
-    acknowledged = task(tasks.acknowledge)(manifest, result)
-    acknowledged >> task(tasks.invalidate_cache)(manifest)
+    manifest = resilient_task(pool=POOL)(tasks.fetch_interactions)()
+    result = resilient_task(pool=POOL)(tasks.update_graph)(manifest)
+    acknowledged = resilient_task(tasks.acknowledge)(manifest, result)
+    acknowledged >> resilient_task(tasks.invalidate_cache)(manifest)
 
 
 organism_incremental_update()

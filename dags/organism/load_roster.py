@@ -19,9 +19,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import Param, dag, task
+from airflow.sdk import Param, dag
 
 from include.operations.dag_defaults import dag_defaults
+from include.operations.task import resilient_task
 from include.organism import tasks_roster
 
 PARAMS = {
@@ -41,7 +42,7 @@ DEFAULTS = dag_defaults(
 @dag(dag_id="organism_load_roster", schedule=None, doc_md=__doc__, params=PARAMS, **DEFAULTS)
 def organism_load_roster() -> None:
     """Wire the one step."""
-    task(pool="organism_graph")(tasks_roster.load_roster)()
+    resilient_task(pool="organism_graph", object_name="roster")(tasks_roster.load_roster)()
 
 
 organism_load_roster()

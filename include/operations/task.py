@@ -50,7 +50,7 @@ _DONE: Final = (DagRunTriggerException, DownstreamTasksSkipped)
 
 
 @overload
-def resilient_task(function: Callable[P, R], /) -> Task[P, R]: ...
+def resilient_task(function: Callable[..., R], /) -> Task[..., R]: ...
 
 
 @overload
@@ -59,17 +59,17 @@ def resilient_task(
     object_name: str | None = ...,
     delays: Mapping[ErrorClass, timedelta] | None = ...,
     **arguments: Any,
-) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+) -> Callable[[Callable[..., R]], Task[..., R]]: ...
 
 
 def resilient_task(
-    function: Callable[P, R] | None = None,
+    function: Callable[..., R] | None = None,
     /,
     *,
     object_name: str | None = None,
     delays: Mapping[ErrorClass, timedelta] | None = None,
     **arguments: Any,
-) -> Task[P, R] | Callable[[Callable[P, R]], Task[P, R]]:
+) -> Task[..., R] | Callable[[Callable[..., R]], Task[..., R]]:
     """Make a task of a function, as `airflow.sdk.task` does, with all that a task of this repository needs.
 
     Args:
@@ -79,11 +79,11 @@ def resilient_task(
         **arguments: of `airflow.sdk.task`: pool, task_id, execution_timeout, trigger_rule...
     """
 
-    def make(body: Callable[P, R]) -> Task[P, R]:
+    def make(body: Callable[..., R]) -> Task[..., R]:
         given = dict(arguments)
         if delays:
             given["retry_policy"] = ClassRetryPolicy(tuple(sorted(delays.items())))
-        return cast("Task[P, R]", task(**given)(resilient(body, object_name=object_name)))
+        return cast("Task[..., R]", task(**given)(resilient(body, object_name=object_name)))
 
     return make if function is None else make(function)
 
@@ -103,6 +103,8 @@ def resilient(body: Callable[P, R], *, object_name: str | None = None) -> Callab
             return body(*args, **kwargs)
         return _Try(current, object_name).run(lambda: body(*args, **kwargs))
 
+    # By this the policy test knows them.
+    run.is_resilient = True  # type: ignore[attr-defined]
     return run
 
 

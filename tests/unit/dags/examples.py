@@ -5,9 +5,10 @@ GOOD = '''\
 
 from datetime import timedelta
 
-from airflow.sdk import Param, dag, task
+from airflow.sdk import Param, dag
 
 from include.operations.dag_defaults import dag_defaults
+from include.operations.task import resilient_task
 
 DEFAULTS = dag_defaults(
     owner="organism",
@@ -20,7 +21,7 @@ PARAMS = {"limit": Param(5, type="integer", description="How many")}
 
 @dag(dag_id="d", schedule=None, doc_md=__doc__, params=PARAMS, **DEFAULTS)
 def build():
-    @task
+    @resilient_task
     def work():
         return 1
 
@@ -59,10 +60,20 @@ BAD = {
         "has no failure callback of the run",
     ),
     "no_defaults": (changed("**DEFAULTS", "**{**DEFAULTS, 'default_args': {}}"), "work: has no owner"),
-    "retries": (changed("@task\n", "@task(retries=0)\n"), "work: retries 0"),
-    "policy": (changed("@task\n", "@task(retry_policy=None)\n"), "work: retry_policy is builtins.NoneType"),
-    "no_timeout": (changed("@task\n", "@task(execution_timeout=None)\n"), "work: has no execution_timeout"),
-    "no_callback": (changed("@task\n", "@task(on_failure_callback=None)\n"), "work: has no failure callback"),
+    "retries": (changed("@resilient_task\n", "@resilient_task(retries=0)\n"), "work: retries 0"),
+    "policy": (
+        changed("@resilient_task\n", "@resilient_task(retry_policy=None)\n"),
+        "work: retry_policy is builtins.NoneType",
+    ),
+    "no_timeout": (
+        changed("@resilient_task\n", "@resilient_task(execution_timeout=None)\n"),
+        "work: has no execution_timeout",
+    ),
+    "bare": (changed("@resilient_task\n", "@__import__('airflow.sdk').sdk.task\n"), "work: is no resilient_task"),
+    "no_callback": (
+        changed("@resilient_task\n", "@resilient_task(on_failure_callback=None)\n"),
+        "work: has no failure callback",
+    ),
     "param_type": (changed('type="integer", ', ""), "param limit has no JSON schema type"),
     "param_text": (changed(', description="How many"', ""), "param limit has no description"),
     "no_task": (changed("    work()\n", "    pass\n"), "has no task"),

@@ -102,6 +102,8 @@ def _task(task):
         yield f"retries {task['retries']} is not 1-5"
     if task["policy"] != POLICY:
         yield f"retry_policy is {task['policy']}"
+    if task["bare"]:
+        yield "is no resilient_task"
     if not task["timeout"]:
         yield "has no execution_timeout"
     if CALLBACK not in task["on_failure"]:

@@ -118,7 +118,14 @@ def task_facts(task):
         "policy": f"{type(policy).__module__}.{type(policy).__qualname__}",
         "timeout": task.execution_timeout.total_seconds() if task.execution_timeout else None,
         "on_failure": callbacks(task.on_failure_callback),
+        "bare": is_bare(task),
     }
+
+
+def is_bare(task):
+    """Whether a function runs without what `resilient` puts around it; operators of Airflow have none."""
+    function = getattr(task, "python_callable", None)
+    return function is not None and not getattr(function, "is_resilient", False)
 
 
 def callbacks(value):
