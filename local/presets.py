@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from local import envfile
 from local.files import read_json
+from local.simulators.settings import SENTRY, SLACK, SMTP
 
 METADATA = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 WAREHOUSE = "AIRFLOW_CONN_WAREHOUSE"
@@ -23,6 +24,16 @@ _KEPT_SECRET = {
     WAREHOUSE: "postgres_warehouse",
     REDIS: "redis",
     NEO4J: "neo4j",
+    SLACK: "alert-sink.slack_token",
+    SMTP: "alert-sink.smtp_password",
+    SENTRY: "alert-sink.sentry_key",
+}
+# Which variables stand for which part.
+_NEEDED = {
+    "postgres": (METADATA, WAREHOUSE),
+    "redis": (REDIS,),
+    "neo4j": (NEO4J,),
+    "alert-sink": (SLACK, SMTP, SENTRY),
 }
 
 
@@ -39,7 +50,7 @@ class Presets:
             if name.startswith(("AIRFLOW__", "AIRFLOW_CONN_"))
             and sourced.get(name) != value
             # An old copy of .local/env may name another port, but it has our password.
-            and (name not in _KEPT_SECRET or _password(value) != kept.get(_KEPT_SECRET[name], ""))
+            and not _holds(value, kept.get(_KEPT_SECRET.get(name, "")))
         }
 
     def get(self, name: str) -> str | None:
@@ -58,13 +69,9 @@ class Presets:
 
     def replaces(self, server: str) -> str:
         """Return the variables because of which an embedded server is not started; empty: it is started."""
-        needed = {"postgres": (METADATA, WAREHOUSE), "redis": (REDIS,), "neo4j": (NEO4J,)}[server]
+        needed = _NEEDED[server]
         return " and ".join(needed) if all(self.get(name) for name in needed) else ""
 
 
-def _password(url: str) -> str | None:
-    try:
-        found = urlsplit(url).password
-    except ValueError:
-        return None
-    return unquote(found) if found is not None else None
+def _holds(value: str, secret: object) -> bool:
+    return isinstance(secret, str) and bool(secret) and secret in unquote(value)

@@ -30,6 +30,8 @@ from local.presets import Presets
 from local.progress import Event, Report, quiet
 from local.servers import Neo4jServer, PostgresServer, RedisServer, Server
 from local.servers.postgres import READER
+from local.simulators.part import AlertSinkServer
+from local.simulators.settings import INBOX
 
 
 class LocalSystem:
@@ -56,7 +58,8 @@ class LocalSystem:
         self._postgres = PostgresServer(self.state_dir, usual_port=usual_ports, report=report)
         self._redis = RedisServer(self.state_dir, usual_port=usual_ports, report=report)
         self._neo4j = Neo4jServer(self.state_dir, usual_port=usual_ports, report=report)
-        own: list[Server] = [self._postgres, self._redis, self._neo4j]
+        self._alerts = AlertSinkServer(self.state_dir, usual_port=usual_ports, report=report)
+        own: list[Server] = [self._postgres, self._redis, self._neo4j, self._alerts]
         self.servers = [server for server in own if server.name in parts and server.name not in self.external]
         self.home = AirflowHome(self.state_dir, root, usual_port=usual_ports)
         self.components: list[Component] = (
@@ -83,6 +86,9 @@ class LocalSystem:
             presets.NEO4J: given.get(presets.NEO4J) or self._neo4j.url,
             presets.WAREHOUSE: given.get(presets.WAREHOUSE) or _scheme("postgres", self._postgres.url),
         }
+        if self._alerts in self.servers:
+            # Without the part there is nobody to receive: no connection then, and alerts say so.
+            conns |= {**self._alerts.connections, **given, INBOX: self._alerts.url}
         metadata = self._presets.get(presets.METADATA)
         if metadata is None:
             # Of a metadata database that the user brings along, only the user can make a reader.

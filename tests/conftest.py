@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from local.servers import Neo4jServer, PostgresServer, RedisServer
+from local.simulators.testing import AlertSink
 from local.testing import AirflowSystem
 
 # Servers named by AIRFLOW_CONN_* are never used here: tests delete data.
@@ -52,6 +53,13 @@ def neo4j_server(server_state: Path) -> Iterator[Neo4jServer]:
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture
+def alert_sink() -> Iterator[AlertSink]:
+    """Empty simulators of Slack, a mail server and Sentry: `.connections`, `.slack_messages()`, `.behave()`..."""
+    with AlertSink() as sink:
+        yield sink
 
 
 @pytest.fixture(scope="session")

@@ -69,12 +69,16 @@ class Server(Part):
                 if not attempts_left:
                     raise
             except PartError:
-                if self.is_running or is_free(port) or not attempts_left:
+                if self.is_running or self._has_ports(port) or not attempts_left:
                     raise
             else:
                 return
             finally:
                 self._ports.release(self.name)
+
+    def _has_ports(self, port: int) -> bool:
+        """Tell whether its ports are free, so that something else has ended it."""
+        return is_free(port)
 
     def _before_check(self) -> None:
         if self.pid is not None:

@@ -1,0 +1,77 @@
+"""The simulators as a part of the local system: started by `make up`, restarted when killed, data kept."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from local.files import write_private
+from local.layout import ROOT
+from local.ports import HOST, is_free, must_be_ours
+from local.servers.base import NotReadyError, Server
+from local.simulators.settings import SECRETS, Settings
+
+
+class AlertSinkServer(Server):
+    """Slack, a mail server and Sentry in one process."""
+
+    name: ClassVar[str] = "alert-sink"
+    usual_port: ClassVar[int] = 8025
+    usual_smtp_port: ClassVar[int] = 2525
+    _smtp_name: ClassVar[str] = "alert-sink-smtp"
+
+    @property
+    def settings(self) -> Settings:
+        """Ports and secrets of this state directory."""
+        made = {name: self._secrets.get_or_make(f"{self.name}.{name}", make()) for name, make in SECRETS.items()}
+        smtp_port = self._ports.known(self._smtp_name) or self._choose_smtp_port()
+        journal = str(self.directory / "inbox.jsonl")
+        return Settings(http_port=self.port, smtp_port=smtp_port, journal=journal, **made)
+
+    @property
+    def url(self) -> str:
+        """The page where a person reads what arrived."""
+        return self.settings.inbox_url
+
+    @property
+    def connections(self) -> dict[str, str]:
+        """AIRFLOW_CONN_SLACK_ALERTS, AIRFLOW_CONN_SMTP_ALERTS and AIRFLOW_CONN_SENTRY."""
+        return self.settings.connections()
+
+    def check(self) -> None:
+        """It answers over HTTP; both ports are open by then."""
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=2)
+        try:
+            connection.request("GET", "/health")
+            if json.loads(connection.getresponse().read()) != {"status": "ok"}:
+                raise NotReadyError("another program answers")
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise NotReadyError(f"{type(error).__name__}: {error}") from error
+        finally:
+            connection.close()
+
+    def _prepare(self) -> None:
+        self._choose_smtp_port()
+        write_private(self.directory / "settings.json", self.settings.text())
+
+    def _choose_smtp_port(self) -> int:
+        return self._ports.choose(self._smtp_name, self.usual_smtp_port)
+
+    def _before_check(self) -> None:
+        super()._before_check()
+        if self.pid is not None:
+            must_be_ours(self.pid, self.settings.smtp_port)
+        self._ports.release(self._smtp_name)
+
+    def _has_ports(self, port: int) -> bool:
+        return super()._has_ports(port) and is_free(self.settings.smtp_port)
+
+    def _command(self) -> Sequence[str]:
+        return [sys.executable, "-m", "local.simulators", str(self.directory / "settings.json")]
+
+    def _environment(self) -> Mapping[str, str]:
+        return {**os.environ, "PYTHONPATH": str(ROOT)}
