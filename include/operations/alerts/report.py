@@ -1,0 +1,187 @@
+"""The way of an event: into the store, out to the channels, within five seconds, and never an error to the caller."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final, TypeVar
+
+from include.operations.alerts import deliver, message, outbox, store
+from include.operations.alerts.budget import Deadline, Late, within
+from include.operations.alerts.channels import Channels, open_channels
+from include.operations.alerts.deliver import Flushed
+from include.operations.alerts.desk import open_desk
+from include.operations.alerts.local_memory import LocalMemory
+from include.operations.alerts.message import Message
+from include.operations.alerts.outbox import Outgoing
+from include.operations.alerts.problem import Problem, Severity
+from include.operations.alerts.settings import Settings
+from include.operations.alerts.store import Desk
+from include.operations.errors import InputRejected, classify
+from include.operations.log import log_event
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+# A callback keeps its task in the state `running`: this is the most it may take, in seconds.
+BUDGET_S: Final = 4.8
+_CONNECTIONS_S: Final = 1.0
+_STORE_S: Final = 2.2
+_DEGRADED: Final = "De-duplication degraded: the warehouse could not be asked. This may come more than once."
+
+
+def raise_problem(problem: Problem, *, now: datetime | None = None) -> None:
+    """Tell what is wrong, unless it is known, silenced or not due. Takes at most 5 s and never raises."""
+    _never_raising("raise_problem", lambda deadline: _raise(problem.clean(), deadline, now))
+
+
+def resolve(incident: str | Problem, note: str = "", *, now: datetime | None = None) -> None:
+    """Say that it is over, by the incident's key or one of its events. Takes at most 5 s and never raises."""
+
+    def work(deadline: Deadline) -> None:
+        settings = _settings()
+        key = incident if isinstance(incident, str) else incident.clean().incident_key(settings.environment)
+        channels = within(_CONNECTIONS_S, lambda: open_channels(settings))
+        told = _in_store(lambda desk: store.resolve(desk, key, note), channels, settings, now)
+        deliver.deliver(told, channels, settings, deadline, now=now)
+
+    _never_raising("resolve", work)
+
+
+def note_success(dag_id: str, run_id: str, clear_number: int = 0, *, now: datetime | None = None) -> None:
+    """Note a good run; the second in a row ends the DAG's incidents. Takes at most 5 s and never raises."""
+
+    def work(deadline: Deadline) -> None:
+        settings = _settings()
+        # Most runs end no incident: the channels are looked up only when there is something to tell.
+        if not _in_store(lambda desk: store.succeeded(desk, dag_id, run_id), None, settings, now):
+            return
+        channels = within(_CONNECTIONS_S, lambda: open_channels(settings))
+        told = _in_store(lambda desk: store.good_run(desk, dag_id, run_id, clear_number), channels, settings, now)
+        deliver.deliver(told, channels, settings, deadline, now=now)
+
+    _never_raising("note_success", work)
+
+
+def digest(key: str, digest_message: Message, *, now: datetime | None = None) -> None:
+    """Send a report by e-mail and Slack, once for each key. What is not taken at once waits in the outbox.
+
+    Raises:
+        psycopg.Error: the warehouse cannot be reached; nothing was sent.
+    """
+    settings = _settings()
+    channels = open_channels(settings)
+
+    def write(desk: Desk) -> list[Outgoing]:
+        before = outbox.known(desk, key)
+        names = store.routes(channels, severity=Severity.P4, kind="digest")
+        return [outbox.put(desk, name, digest_message, None, dedupe_key=key) for name in names if name not in before]
+
+    with open_desk(settings, channels.editing, now=now) as desk:
+        told = write(desk)
+    deliver.deliver(told, channels, settings, Deadline(20.0), now=now)
+
+
+def flush_outbox(*, seconds: float = 30.0, now: datetime | None = None) -> Flushed:
+    """Send what waits, oldest first, for at most so long; take in what happened while the warehouse was away.
+
+    Raises:
+        psycopg.Error: the warehouse cannot be reached.
+    """
+    settings = _settings()
+    channels = open_channels(settings)
+    taken = _take_in_spool(channels, settings, now)
+    return replace(deliver.flush(channels, settings, seconds=seconds, now=now), taken_in=taken)
+
+
+def _raise(problem: Problem, deadline: Deadline, now: datetime | None) -> None:
+    settings = _settings()
+    channels = within(_CONNECTIONS_S, lambda: open_channels(settings))
+    try:
+        told = _in_store(lambda desk: _record(desk, problem, channels), channels, settings, now)
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with the warehouse, the alert has to leave
+        code = "TIMEOUT" if isinstance(error, Late) else classify(error).code
+        log_event(log, "alert_store_unavailable", level=logging.ERROR, code=code)
+        _raise_degraded(problem, channels, settings, deadline, now)
+        return
+    deliver.deliver(told, channels, settings, deadline, now=now)
+
+
+def _record(desk: Desk, problem: Problem, channels: Channels) -> list[Outgoing]:
+    for name in channels.missing:
+        if store.once_today(desk, f"missing {name}"):
+            log_event(log, "alert_channel_missing", level=logging.WARNING, channel=name, what_to_do="docs/alerts.md")
+    return store.record(desk, problem)
+
+
+def _in_store(work: Callable[[Desk], T], channels: Channels | None, settings: Settings, now: datetime | None) -> T:
+    """Do something in one transaction of bounded time; one that comes too late takes no effect."""
+    abandoned = threading.Event()
+
+    def run() -> T:
+        editing = channels.editing if channels is not None else {}
+        with open_desk(settings, editing, now=now, abandoned=abandoned) as desk:
+            return work(desk)
+
+    try:
+        return within(_STORE_S, run)
+    except Late:
+        abandoned.set()
+        raise
+
+
+def _raise_degraded(
+    problem: Problem, channels: Channels, settings: Settings, deadline: Deadline, now: datetime | None
+) -> None:
+    """Decide by local files, send once, and keep the event for the warehouse."""
+    memory = LocalMemory()
+    moment = now or datetime.now(UTC)
+    told = False
+    if memory.is_due(problem, settings.environment, settings.burst, moment):
+        said = message.of_problem(
+            problem, None, kind="alert", environment=settings.environment, release=settings.release
+        )
+        said = replace(said, notes=(_DEGRADED,))
+        names = store.routes(channels, severity=problem.severity, kind="alert", problem=problem)
+        number = time.time_ns()
+        going = [Outgoing(number, name, said, None, 1, {}, edits=False) for name in names]
+        told = any(each.place is not None for each in deliver.send(going, channels, settings, deadline.left() - 0.1))
+    memory.spool(problem, told=told)
+
+
+def _take_in_spool(channels: Channels, settings: Settings, now: datetime | None) -> int:
+    taken = 0
+    memory = LocalMemory()
+    for path, problem, told in memory.spooled():
+        with open_desk(settings, channels.editing, now=now) as desk:
+            due = store.record(desk, problem, told=told)
+        path.unlink(missing_ok=True)
+        deliver.deliver(due, channels, settings, Deadline(BUDGET_S), now=now)
+        taken += 1
+    if taken:
+        memory.forget()
+    return taken
+
+
+def _settings() -> Settings:
+    try:
+        return Settings.from_env()
+    except InputRejected as error:
+        # A misspelt setting must not silence an alert.
+        log_event(log, "alert_settings_refused", level=logging.ERROR, what_to_do=error.what_to_do)
+        return Settings()
+
+
+def _never_raising(what: str, work: Callable[[Deadline], None]) -> None:
+    deadline = Deadline(BUDGET_S)
+    try:
+        within(BUDGET_S, lambda: work(deadline))
+    except Late:
+        log_event(log, "alert_out_of_time", level=logging.ERROR, doing=what, budget_s=BUDGET_S)
+    except Exception as error:  # noqa: BLE001 - an alert never fails the task it is about
+        found = classify(error)
+        log_event(log, "alert_failed", level=logging.ERROR, doing=what, code=found.code, exception=found.exception)
