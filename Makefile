@@ -45,7 +45,7 @@ doctor: .venv/.local ## check versions, connections, stream group, schema
 # --- checks ----------------------------------------------------------------------
 .PHONY: test test-unit lint format types docs docs-check check
 test: .venv/.dev ## all tests; starts what they need and stops it again
-	@$(PY) -m pytest tests $(ARGS)
+	@$(PY) -m pytest tests -n 2 --dist loadgroup $(ARGS)
 
 test-unit: .venv/.dev ## only the fast tests, no servers
 	@$(PY) -m pytest tests/unit $(ARGS)

@@ -12,6 +12,21 @@ from local.servers import Neo4jServer, PostgresServer, RedisServer
 from local.simulators.testing import AlertSink
 from local.testing import AirflowSystem
 
+_SERVERS = frozenset({"postgres_server", "redis_server", "neo4j_server"})
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group tests for `-n 2 --dist loadgroup`: one worker waits for Airflow's clock while the other works.
+
+    Tests that share servers share a worker, so that each server is started once; the rest goes file by file.
+    """
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        group = "airflow" if "airflow_system" in fixtures else "servers" if fixtures & _SERVERS else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 # Servers named by AIRFLOW_CONN_* are never used here: tests delete data.
 
 
