@@ -15,6 +15,7 @@ from local.errors import PartError
 from local.launcher import Launch, LaunchError, Ticker
 from local.part import NotReadyError
 from local.progress import Screen
+from local.simulators.settings import INBOX
 from local.system import LocalSystem
 
 
@@ -96,6 +97,7 @@ def summary(state_dir: Path, headline: str) -> str:
         f"{headline}",
         f"  Airflow    {env.get('AIRFLOW_API_URL', '-')}",
         f"  login      {env.get('AIRFLOW_API_USERNAME', '-')} / {env.get('AIRFLOW_API_PASSWORD', '-')}",
+        f"  alerts     {env.get(INBOX, 'go to your own services')}",
         f"  servers    {_addresses(state_dir)}",
         f"  variables  . {shown(state_dir / 'env')}",
         f"  logs       {shown(state_dir / 'logs')}",

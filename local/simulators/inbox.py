@@ -20,6 +20,8 @@ class Inbox:
         self._path = journal
         self._file: IO[str] | None = None
         self._lines = 0
+        # Changes with every change; an open page asks for it.
+        self.version = 0
         if journal is not None:
             self._replay(journal)
             self._compact()
@@ -27,6 +29,7 @@ class Inbox:
     def put(self, kind: str, key: str, entry: dict[str, Any]) -> None:
         """Add an entry, or replace the one of this key; the oldest of its kind may go."""
         self._apply(kind, key, entry)
+        self.version += 1
         self._write(kind, key, entry)
 
     def get(self, kind: str, key: str) -> dict[str, Any] | None:
@@ -41,6 +44,7 @@ class Inbox:
         """Forget everything."""
         for box in self._boxes.values():
             box.clear()
+        self.version += 1
         self._compact()
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from aiohttp import web
 from local.simulators.faults import Faults
 from local.simulators.http import Handler
 from local.simulators.inbox import Inbox
+from local.simulators.page import render
 from local.simulators.settings import Settings
 
 _PRIVATE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff"}
@@ -28,6 +29,8 @@ class Reader:
         """Return the routes."""
         return [
             web.get("/health", self._health),
+            web.get("/", self._keyed(self._page)),
+            web.get("/inbox/version", self._keyed(self._version)),
             web.get(r"/inbox/{kind:slack|email|sentry}.json", self._keyed(self._entries)),
             web.get("/inbox/requests.json", self._keyed(self._requests)),
             web.get("/inbox/files/{id}", self._keyed(self._file)),
@@ -52,6 +55,13 @@ class Reader:
 
     async def _health(self, _request: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
+
+    async def _page(self, request: web.Request) -> web.Response:
+        page, policy = render(self._inbox, self._faults, request.query.get("view", ""), self._settings.reader_key)
+        return web.Response(text=page, content_type="text/html", headers={"Content-Security-Policy": policy})
+
+    async def _version(self, _request: web.Request) -> web.Response:
+        return web.Response(text=str(self._inbox.version))
 
     async def _entries(self, request: web.Request) -> web.Response:
         return _json(self._inbox.all(request.match_info["kind"]))

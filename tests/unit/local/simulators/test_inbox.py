@@ -1,0 +1,65 @@
+"""What arrived survives a restart and a kill in the middle of a line, and does not grow without end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from local.simulators import inbox
+from local.simulators.inbox import Inbox
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    return tmp_path / "sink" / "inbox.jsonl"
+
+
+def test_everything_is_there_after_a_restart(journal: Path) -> None:
+    first = Inbox(journal)
+    first.put("slack", "1", {"text": "down"})
+    first.put("slack", "2", {"text": "other"})
+    first.put("slack", "1", {"text": "up"})
+    first.put("email", "a", {"subject": "hä\n"})
+    again = Inbox(journal)  # the first was never closed: a kill
+    assert again.all("slack") == [{"text": "up"}, {"text": "other"}]
+    assert again.all("email") == [{"subject": "hä\n"}]
+    assert journal.stat().st_mode & 0o077 == 0
+
+
+def test_a_line_cut_off_by_a_kill_is_passed_over(journal: Path) -> None:
+    Inbox(journal).put("slack", "1", {"text": "whole"})
+    with journal.open("a") as file:
+        file.write('["slack", "2", {"te')
+    again = Inbox(journal)
+    assert again.all("slack") == [{"text": "whole"}]
+    again.put("slack", "3", {"text": "next"})
+    assert [e["text"] for e in Inbox(journal).all("slack")] == ["whole", "next"]
+
+
+def test_only_the_newest_are_kept_and_the_journal_stays_small(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "LIMITS", {"slack": 3, "email": 1, "sentry": 1, "file": 1})
+    box = Inbox(journal)
+    for number in range(200):
+        box.put("slack", str(number), {"n": number})
+        assert len(journal.read_text().splitlines()) <= 4 * 6 + 1
+    assert [e["n"] for e in box.all("slack")] == [197, 198, 199]
+    assert [e["n"] for e in Inbox(journal).all("slack")] == [197, 198, 199]
+
+
+def test_clearing_is_kept_too(journal: Path) -> None:
+    box = Inbox(journal)
+    box.put("slack", "1", {})
+    before = box.version
+    box.clear()
+    assert box.version != before, "an open page notices"
+    assert Inbox(journal).all("slack") == []
+
+
+def test_without_a_journal_nothing_touches_the_disk() -> None:
+    box = Inbox()
+    box.put("slack", "1", {"text": "x"})
+    assert box.get("slack", "1") == {"text": "x"}
+    assert box.get("slack", "2") is None
+    box.clear()
+    box.close()
