@@ -125,7 +125,8 @@ def role_settings(role: str = ROLE) -> list[sql.Composed]:
         "idle_in_transaction_session_timeout": f"{_IDLE_TIMEOUT.seconds}s",
     }
     return [
-        sql.SQL("alter role {} connection limit {}").format(name, sql.Literal(_CONNECTIONS)),
+        # Not sql.Literal: psycopg asks numpy about a number, and the local supervisor hides numpy to start faster.
+        sql.SQL(f"alter role {{}} connection limit {_CONNECTIONS}").format(name),
         *(
             sql.SQL("alter role {} set {} = {}").format(name, sql.Identifier(key), sql.Literal(value))
             for key, value in values.items()
