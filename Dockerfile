@@ -5,5 +5,8 @@ FROM astrocrpublic.azurecr.io/runtime:3.3-8-python-3.12
 # DAGs import from `include`; not every way of starting a process here has the project's directory on the path.
 ENV PYTHONPATH=/usr/local/airflow
 
+# Masks secrets and personal values in every line of a task, with its tracebacks.
+ENV AIRFLOW__LOGGING__LOGGING_CONFIG_CLASS=include.operations.airflow_logging.LOGGING_CONFIG
+
 # A named volume takes over the owner of the directory it is mounted on.
 RUN mkdir -p /usr/local/airflow/logs /usr/local/airflow/state

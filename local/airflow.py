@@ -49,6 +49,8 @@ TUNABLE = {
     "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
     "AIRFLOW__API__WORKERS": "1",
     "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
+    # Masks secrets and personal values in every line of a task, with its tracebacks.
+    "AIRFLOW__LOGGING__LOGGING_CONFIG_CLASS": "include.operations.airflow_logging.LOGGING_CONFIG",
     # The default asks the name server, which takes seconds when there is no network.
     "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",
 }

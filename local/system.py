@@ -127,7 +127,9 @@ class LocalSystem:
         envfile.write(self.env_file, self._launched)
         warehouse = pool.submit(self._step, "warehouse schema", self._upgrade_warehouse)
         metadata = pool.submit(self._step, "metadata schema", self._migrate)
+        settings = pool.submit(self._step, "settings", self._examine)
         metadata.result()
+        settings.result()
         work = [pool.submit(c.start) for c in self.components if not isinstance(c, ApiServer | Scheduler)]
         work += [pool.submit(self._start_api, c) for c in self.components if isinstance(c, ApiServer)]
         # No task may meet an old warehouse schema: only the scheduler waits for it.
@@ -159,6 +161,19 @@ class LocalSystem:
         if self._presets.get(presets.METADATA) is None:
             self._postgres.ensure_metadata_reader()
         return "airflow db migrate" if changed else "up to date"
+
+    def _examine(self) -> str:
+        """Refuse to start with settings or secrets that must not be: the user may have brought some along."""
+        if importlib.util.find_spec("include.cli") is None:
+            return "no doctor in this repository"
+        command = [sys.executable, "-m", "include.cli", "doctor", "--start"]
+        log = self.state_dir / "logs" / "settings.log"
+        done = process.run(command, cwd=self.root, env=child_environment(self.variables()), log=log, timeout=120)
+        if done.code != 0:
+            lines = done.text.splitlines()
+            failed = [" ".join(lines[n : n + 2]) for n, line in enumerate(lines) if line.startswith("fail ")]
+            raise PartError("settings", " / ".join(failed) or last_lines(log), log=log)
+        return "as they must be"
 
     def _upgrade_warehouse(self) -> str:
         if importlib.util.find_spec("include.cli") is None:

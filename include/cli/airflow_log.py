@@ -7,6 +7,8 @@ import logging
 import os
 import sys
 
+from include.operations.log import LineFormatter
+
 
 def to_stderr() -> None:
     """Import Airflow with its log on stderr, warnings only.
@@ -18,6 +20,11 @@ def to_stderr() -> None:
     with contextlib.redirect_stdout(sys.stderr):
         import airflow.sdk
         import airflow.settings  # noqa: F401
-    logging.getLogger().setLevel(logging.WARNING)
+    root = logging.getLogger()
+    root.setLevel(logging.WARNING)
+    for handler in root.handlers:
+        if handler.name == "default":
+            # Airflow's, which would neither mask what our lines may not hold nor write them as JSON.
+            handler.setFormatter(LineFormatter())
     # A graph without a label yet is no news to somebody who asks what is in it.
     logging.getLogger("neo4j.notifications").setLevel(logging.ERROR)

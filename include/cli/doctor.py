@@ -1,4 +1,4 @@
-"""`doctor`: examines installation, servers, secrets and DAGs."""
+"""`doctor`: examines installation, settings, servers, secrets and DAGs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,22 @@ from include.cli import airflow_log
 from include.cli.output import print_json, printable
 
 
-def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False) -> None:
-    """Check versions, connections, stream, schema, secrets, clocks and DAGs. Exit code 1 when something fails."""
+def doctor(
+    *,
+    start: Annotated[
+        bool, typer.Option("--start", help="Only what must hold before Airflow starts; needs no server.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """Check versions, settings, connections, rights, stream, schema, secrets, clocks and DAGs.
+
+    Exit code 0: nothing fails; 1: something fails; 2: wrong usage.
+    """
     airflow_log.to_stderr()
-    from include.operations.doctor import Level, examine
+    from include.operations.doctor import Level, examine, examine_start
 
     findings = []
-    for finding in examine():
+    for finding in examine_start() if start else examine():
         findings.append(finding)
         if not as_json:
             print(f"{finding.level:4}  {finding.area}: {printable(finding.found)}", flush=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from include.connections import NEO4J, REDIS, WAREHOUSE
-from include.operations.doctor import installation, secrets, servers
+from include.connections import METADATA, NEO4J, REDIS, WAREHOUSE
+from include.operations.doctor import alert_channels, installation, secrets, servers, settings
 from include.operations.doctor.finding import Finding, Level, failed
 
-__all__ = ["Finding", "Level", "examine"]
+__all__ = ["Finding", "Level", "examine", "examine_start"]
 
 Check = Callable[[], Iterable[Finding]]
 
@@ -19,18 +19,47 @@ def examine() -> Iterator[Finding]:
     A check that fails is a finding; the others go on.
     """
     clocks = servers.Clocks()
-    checks: list[tuple[str, Check]] = [
-        ("python", installation.python),
-        ("packages", installation.packages),
-        ("disk", installation.disk),
-        (REDIS, lambda: servers.check_redis(clocks)),
-        (NEO4J, lambda: servers.check_neo4j(clocks)),
-        (WAREHOUSE, lambda: servers.check_warehouse(clocks)),
-        ("clocks", clocks.findings),
-        ("secrets", secrets.check_connections),
-        ("secrets", secrets.check_airflow),
-        ("dags", installation.dags),
-    ]
+    yield from _all(
+        [
+            ("python", installation.python),
+            ("packages", installation.packages),
+            ("disk", installation.disk),
+            ("airflow", settings.airflow),
+            ("settings", settings.own),
+            (REDIS, lambda: servers.check_redis(clocks)),
+            (NEO4J, lambda: servers.check_neo4j(clocks)),
+            (WAREHOUSE, lambda: servers.check_warehouse(clocks)),
+            (METADATA, lambda: servers.check_metadata(clocks)),
+            ("clocks", clocks.findings),
+            ("time zone", settings.time_zone),
+            ("alerts", alert_channels.check),
+            ("secrets", secrets.check_connections),
+            ("secrets", secrets.check_airflow),
+            ("dags", installation.dags),
+        ]
+    )
+
+
+def examine_start() -> Iterator[Finding]:
+    """Check what must hold before Airflow starts, and needs no server: takes about three seconds.
+
+    A deployment that fails here would run with secrets anybody can guess, leak them into its logs, or not at all.
+    """
+    yield from _all(
+        [
+            ("python", installation.python),
+            ("packages", installation.packages),
+            ("disk", installation.disk),
+            ("airflow", settings.airflow),
+            ("settings", settings.own),
+            ("connections", settings.connections),
+            ("secrets", secrets.check_connections),
+            ("secrets", secrets.check_airflow),
+        ]
+    )
+
+
+def _all(checks: Iterable[tuple[str, Check]]) -> Iterator[Finding]:
     for area, check in checks:
         yield from _guarded(area, check)
 

@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 from include.operations.explain import explain
 
+# Things named in one line; the rest is counted.
+_NAMED = 3
+
 
 class Level(StrEnum):
     """How bad it is."""
@@ -51,3 +54,9 @@ def failed(area: str, error: Exception) -> Finding:
     """The check itself ended with an error."""
     what, what_to_do = explain(error)
     return Finding(Level.FAIL, area, what, what_to_do)
+
+
+def some(items: list[str]) -> str:
+    """Name the first few."""
+    rest = len(items) - _NAMED
+    return ", ".join(items[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")

@@ -11,14 +11,12 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from include.operations.doctor.finding import Finding, fail, ok, warn
+from include.operations.doctor.finding import Finding, fail, ok, some, warn
 
 ROOT = Path(__file__).resolve().parents[3]
 _OLDEST_PYTHON = (3, 11)
 _GB = 1_000_000_000
 _LITTLE_GB, _TOO_LITTLE_GB = 5, 1
-# Packages named in one line; the rest is counted.
-_NAMED = 3
 
 
 def python() -> Iterator[Finding]:
@@ -52,9 +50,9 @@ def packages(pins: Path = ROOT / "requirements.txt") -> Iterator[Finding]:
             other.append(f"{pin.name} {installed} instead of {str(pin.specifier).removeprefix('==')}")
     fix = f"install {pins.name} as it is pinned (here: remove .venv and run `make up`)"
     if missing:
-        yield fail("packages", f"missing: {_some(missing)}", fix)
+        yield fail("packages", f"missing: {some(missing)}", fix)
     if other:
-        yield warn("packages", f"not as pinned: {_some(other)}", fix)
+        yield warn("packages", f"not as pinned: {some(other)}", fix)
     if not missing and not other:
         yield ok("packages", f"{right} as pinned in {pins.name}")
 
@@ -94,8 +92,3 @@ def disk() -> Iterator[Finding]:
             yield warn("disk", found, fix)
         else:
             yield ok("disk", found)
-
-
-def _some(items: list[str]) -> str:
-    rest = len(items) - _NAMED
-    return ", ".join(items[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")

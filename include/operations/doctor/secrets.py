@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from collections.abc import Iterator
+from urllib.parse import unquote, urlsplit
 
-from include.connections import NEO4J, REDIS, WAREHOUSE
+from include.connections import METADATA, NEO4J, REDIS, WAREHOUSE
 from include.operations.doctor.finding import Finding, fail, ok, warn
 
 _WORDS = """
@@ -33,7 +34,7 @@ def check_connections() -> Iterator[Finding]:
     from airflow.sdk import Connection
 
     checked = weak = 0
-    for conn_id in (REDIS, NEO4J, WAREHOUSE):
+    for conn_id in (REDIS, NEO4J, WAREHOUSE, METADATA):
         try:
             found = Connection.get(conn_id)
         except Exception:  # noqa: BLE001, S112 - the server's own check says that the connection is missing
@@ -41,7 +42,7 @@ def check_connections() -> Iterator[Finding]:
         checked += 1
         if reason := weakness(found.login, found.password):
             weak += 1
-            level = warn if _is_local(found.host) else fail
+            level = warn if is_local(found.host) else fail
             fix = f"give the server a long random one, and put it into AIRFLOW_CONN_{conn_id.upper()}"
             yield level("secrets", f"the password of {conn_id} {reason}", fix)
     if checked and not weak:
@@ -67,7 +68,8 @@ def check_airflow() -> Iterator[Finding]:
 
     fernet = conf.get("core", "fernet_key", fallback="")
     jwt = conf.get("api_auth", "jwt_secret", fallback="")
-    bad = [*_fernet(fernet), *_jwt(jwt)]
+    database = conf.get("database", "sql_alchemy_conn", fallback="")
+    bad = [*_fernet(fernet), *_jwt(jwt), *_metadata(database)]
     yield from bad or [ok("secrets", "Airflow's Fernet key and JWT secret are set")]
 
 
@@ -89,7 +91,22 @@ def _jwt(secret: str) -> Iterator[Finding]:
         yield warn("secrets", f"the JWT secret is shorter than {_JWT_BYTES} bytes", fix)
 
 
-def _is_local(host: str | None) -> bool:
+def _metadata(url: str) -> Iterator[Finding]:
+    """The password with which Airflow itself reaches its metadata; tasks see a stand-in without one."""
+    try:
+        parts = urlsplit(url)
+        login, password, host = parts.username, parts.password, parts.hostname
+    except ValueError:
+        return
+    # A socket or a certificate needs none.
+    if password and (reason := weakness(login, unquote(password))):
+        level = warn if is_local(host) else fail
+        fix = "give the role a long random one, and put it into AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
+        yield level("secrets", f"the password of Airflow's metadata database {reason}", fix)
+
+
+def is_local(host: str | None) -> bool:
+    """Whether a host name means this machine."""
     if host in {None, "", "localhost"}:
         return True
     try:

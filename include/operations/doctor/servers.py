@@ -6,11 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from include.connections import NEO4J, REDIS, WAREHOUSE, neo4j_driver, redis_client, warehouse
-from include.operations.doctor.finding import Finding, fail, ok, warn
+from include.connections import METADATA, NEO4J, REDIS, WAREHOUSE, neo4j_driver, redis_client, warehouse
+from include.operations.doctor import rights
+from include.operations.doctor.finding import Finding, fail, ok, some, warn
+from include.operations.doctor.secrets import is_local
 from include.organism.settings import Settings
 
 if TYPE_CHECKING:
+    import psycopg
     import redis
 
     from include.organism.backlog import Backlog
@@ -67,6 +70,8 @@ def check_redis(clocks: Clocks) -> Iterator[Finding]:
         if info["maxmemory_policy"] != "noeviction":
             found = f"maxmemory-policy is {info['maxmemory_policy']}: Redis may drop the stream"
             yield warn(REDIS, found, "set `maxmemory-policy noeviction`")
+        local = is_local(client.connection_pool.connection_kwargs.get("host"))
+        yield from rights.check_redis_user(client, REDIS, local=local)
         yield from _stream(client, settings)
 
 
@@ -120,6 +125,7 @@ def check_neo4j(clocks: Clocks) -> Iterator[Finding]:
         there = {record["name"] for record in ask("SHOW CONSTRAINTS YIELD name")}
         if missing := [name for name in _CONSTRAINTS if name not in there]:
             yield warn(NEO4J, f"no constraint {', '.join(missing)} yet", _FIRST_RUN)
+        yield from rights.check_neo4j_user(ask, NEO4J)
 
 
 def check_warehouse(clocks: Clocks) -> Iterator[Finding]:
@@ -132,19 +138,42 @@ def check_warehouse(clocks: Clocks) -> Iterator[Finding]:
             row = connection.execute(query).fetchone()
             return row[0] if row else None
 
-        clocks.note("Postgres", lambda: float(ask("select extract(epoch from clock_timestamp())")))
+        clocks.note("Postgres", lambda: _postgres_seconds(connection))
         version = ask("select current_setting('server_version_num')::int") // 10_000
         text = ask("select current_setting('server_version')").split()[0]
         if version < _MIN_POSTGRES:
             yield warn(WAREHOUSE, f"PostgreSQL {text} is not tested", f"use PostgreSQL {_MIN_POSTGRES} or newer")
         else:
             yield ok(WAREHOUSE, f"PostgreSQL {text} reached")
+        yield from rights.check_role(connection, WAREHOUSE)
+        yield from rights.check_tables(connection, WAREHOUSE)
     found, newest = schema.current(), schema.head()
     if found == newest:
         yield ok(WAREHOUSE, f"schema at {found}, the newest")
     else:
         fix = "`python -m include.cli warehouse upgrade`"
         yield fail(WAREHOUSE, f"schema at {found or 'nothing'}, the code needs {newest}", fix)
+
+
+def check_metadata(clocks: Clocks) -> Iterator[Finding]:
+    """Airflow's metadata database, as the statistics and the watchdog read it."""
+    from include.operations.metadata import ROLE, excess_rights, metadata, missing_rights
+
+    with metadata() as connection:
+        row = connection.execute("select current_user").fetchone()
+        clocks.note("metadata", lambda: _postgres_seconds(connection))
+        grants = "run the statements of docs/statistics.md as the owner of Airflow's tables"
+        if missing := missing_rights(connection):
+            yield fail(METADATA, f"cannot read {some(missing)}", grants)
+        if excess := excess_rights(connection):
+            yield warn(METADATA, f"the role {', '.join(excess)}", f"{grants}, and use the role {ROLE}")
+        if not missing and not excess:
+            yield ok(METADATA, f"reached as {row[0] if row else '?'}, which may read run statistics and nothing else")
+
+
+def _postgres_seconds(connection: psycopg.Connection) -> float:
+    row = connection.execute("select extract(epoch from clock_timestamp())").fetchone()
+    return float(row[0]) if row else 0.0
 
 
 def _numbers(version: str) -> tuple[int, ...]:

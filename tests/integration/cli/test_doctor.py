@@ -5,8 +5,9 @@ import json
 import pytest
 import redis as redis_py
 
-from include.operations.doctor import installation, servers
+from include.operations.doctor import alert_channels, installation, servers
 from include.warehouse import schema
+from local.airflow import TUNABLE
 from tests.faults.world import open_clients, run_steps
 
 pytestmark = pytest.mark.servers
@@ -20,9 +21,14 @@ def system(cli, redis_server, neo4j_server, postgres_server, monkeypatch, settin
     monkeypatch.setenv("AIRFLOW_CONN_ORGANISM_NEO4J", neo4j_server.url)
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "k" * 43 + "=")
     monkeypatch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "x" * 64)
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", url)
+    for name, value in TUNABLE.items():
+        monkeypatch.setenv(name, value)
     # Their own tests hold them; here they would only take time, and the disk is not ours.
     monkeypatch.setattr(installation, "dags", lambda: iter(()))
     monkeypatch.setattr(installation, "disk", lambda: iter(()))
+    monkeypatch.setattr(servers, "check_metadata", lambda _: iter(()))
+    monkeypatch.setattr(alert_channels, "check", lambda: iter(()))
     schema.upgrade()
     with open_clients(redis_server.url, neo4j_server.url) as clients:
         run_steps(clients, settings, "run-1")
@@ -159,6 +165,41 @@ def test_a_server_that_is_not_there_or_refuses_the_login(
     monkeypatch.delenv(variable)
     item = only(system())
     assert "isn't defined" in item["found"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "level", "says"),
+    [
+        ("AIRFLOW__LOGGING__LOGGING_CONFIG_CLASS", "", "fail", "not cleaned of secrets"),
+        ("AIRFLOW__SENTRY__SENTRY_ON", "True", "fail", "sends local variables and secrets"),
+        ("AIRFLOW__CORE__DEFAULT_TIMEZONE", "Europe/Paris", "fail", "would jump with daylight saving"),
+        ("AIRFLOW__CORE__EXECUTOR", "SequentialExecutor", "fail", "one task at a time"),
+        ("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS", "True", "fail", "without a password"),
+        ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "sqlite:////x.db", "warn", "is SQLite"),
+        ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql://airflow:airflow@db.x/a", "fail", "is the user's name"),
+        ("AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT", "300", "warn", "only after 300 s"),
+        ("AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT", "5", "warn", "wait 5 s"),
+        ("AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT", "30", "warn", "time-out of 30 s"),
+        ("PIPELINE_LOG_FORMAT", "xml", "warn", "none of keyvalue, json"),
+        ("ORGANISM_BATCH_SIZE", "many", "fail", "ORGANISM_BATCH_SIZE"),
+    ],
+)
+def test_settings_that_must_not_be_so(cli, system, monkeypatch, variable, value, level, says):
+    monkeypatch.setenv(variable, value)
+    monkeypatch.delenv("LOCAL_STATE_DIR", raising=False)
+    done = cli("doctor", "--start", "--json")
+    found = [item for item in json.loads(done.out)["findings"] if item["level"] != "ok"]
+    assert [item["level"] for item in found] == [level]
+    assert says in found[0]["found"]
+    assert found[0]["fix"]
+    assert done.code == (level == "fail")
+
+
+def test_a_missing_connection_is_named_before_the_start(cli, system, monkeypatch):
+    monkeypatch.delenv("AIRFLOW_CONN_ORGANISM_REDIS")
+    done = cli("doctor", "--start")
+    assert done.code == 1
+    assert "fail  connections: not there: organism_redis" in done.out
 
 
 def test_a_weak_password(system, monkeypatch, server, redis_server):
