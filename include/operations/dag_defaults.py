@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypedDict
 
-from include.operations.callbacks import log_failure
+from include.operations.callbacks import report_failure, report_success
 from include.operations.retry import ClassRetryPolicy
 
 # The tags a DAG may carry: the domain first, then what it touches. The policy test holds DAGs to this list.
@@ -31,6 +31,7 @@ class DagDefaults(TypedDict):
     dagrun_timeout: timedelta
     tags: list[str]
     on_failure_callback: Callable[[dict[str, Any]], None]
+    on_success_callback: Callable[[dict[str, Any]], None]
     default_args: dict[str, Any]
 
 
@@ -45,7 +46,8 @@ def dag_defaults(
     """Return what every DAG is given: `@dag(schedule=..., doc_md=__doc__, **dag_defaults(...))`.
 
     `task_timeout` ends one try of a task, `run_timeout` the whole run with its waits between tries. The failure
-    callback hangs on the tasks and on the DAG, because Airflow does not call the task's when a process is killed.
+    callback hangs on the tasks and on the DAG, because Airflow does not call the task's when a process is killed; the
+    success callback on the DAG alone, because incidents end by good runs.
     """
     if unknown := sorted(set(tags) - ALLOWED_TAGS):
         raise ValueError(f"tags {unknown} are not in ALLOWED_TAGS of include/operations/dag_defaults.py")
@@ -55,7 +57,8 @@ def dag_defaults(
         max_active_runs=max_active_runs,
         dagrun_timeout=run_timeout,
         tags=tags,
-        on_failure_callback=log_failure,
+        on_failure_callback=report_failure,
+        on_success_callback=report_success,
         default_args={
             "owner": owner,
             "retries": 3,
@@ -63,6 +66,6 @@ def dag_defaults(
             # Of a killed process there is no exception to ask the policy about.
             "retry_delay": KILLED_RETRY_DELAY,
             "execution_timeout": task_timeout,
-            "on_failure_callback": log_failure,
+            "on_failure_callback": report_failure,
         },
     )

@@ -13,9 +13,18 @@ from include.operations.alerts.problem import Kind, Problem, Severity
 
 if TYPE_CHECKING:
     from include.operations.alerts.deliver import Flushed
-    from include.operations.alerts.message import Message
 
-__all__ = ["Kind", "Problem", "Severity", "digest", "flush_outbox", "note_success", "raise_problem", "resolve"]
+__all__ = [
+    "Kind",
+    "Problem",
+    "Severity",
+    "check_recoveries",
+    "digest",
+    "flush_outbox",
+    "note_success",
+    "raise_problem",
+    "resolve",
+]
 
 
 def raise_problem(problem: Problem, *, now: datetime | None = None) -> None:
@@ -50,12 +59,33 @@ def flush_outbox(*, seconds: float = 30.0, now: datetime | None = None) -> Flush
     return report.flush_outbox(seconds=seconds, now=now)
 
 
-def digest(key: str, message: Message, *, now: datetime | None = None) -> None:
+def check_recoveries(*, now: datetime | None = None) -> int:
+    """End the incidents of DAG files that can be imported again; returns how many.
+
+    Raises:
+        psycopg.Error: the warehouse or Airflow's metadata cannot be read.
+    """
+    from include.operations.alerts import import_errors
+
+    return import_errors.check_recoveries(now=now)
+
+
+def digest(
+    key: str, *, title: str, text: str, html: str = "", picture: bytes | None = None, now: datetime | None = None
+) -> None:
     """Send a report by e-mail and Slack, once for each key. What is not taken at once waits in the outbox.
+
+    Args:
+        key: names the report, e.g. `weekly 2026-W02`; a second one of this key is not sent.
+        title: one line.
+        text: the report for Slack and for mail readers without HTML.
+        html: its HTML, put into the mail as it is: escape what comes from data.
+        picture: a PNG, shown in the mail and uploaded to Slack.
+        now: the moment; the server's clock when it is not given.
 
     Raises:
         psycopg.Error: the warehouse cannot be reached; nothing was sent.
     """
     from include.operations.alerts import report
 
-    report.digest(key, message, now=now)
+    report.digest(key, title=title, text=text, html=html, picture=picture, now=now)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from html import escape
 from typing import Final
 
+from include.operations.alerts.links import runbook_file
 from include.operations.alerts.message import Message
 
 PICTURE: Final = "statistics@digest"
@@ -34,7 +35,7 @@ def _lines(message: Message) -> Iterator[str]:
     if message.what_to_do:
         yield f"What to do: {message.what_to_do}"
     if message.runbook and "Runbook" not in message.links:
-        yield f"Runbook: docs/runbooks/{message.runbook}"
+        yield f"Runbook: {runbook_file(message.runbook)}"
     yield from (f"{label}: {url}" for label, url in message.links.items())
     if message.excerpt:
         yield from ("", message.excerpt)
@@ -62,7 +63,7 @@ def html(message: Message, *, has_picture: bool = False) -> str:
     if message.what_to_do:
         parts.append(f"<p><b>What to do:</b> {escape(message.what_to_do)}</p>")
     if message.runbook and "Runbook" not in message.links:
-        parts.append(f"<p><b>Runbook:</b> <code>docs/runbooks/{escape(message.runbook)}</code></p>")
+        parts.append(f"<p><b>Runbook:</b> <code>{escape(runbook_file(message.runbook))}</code></p>")
     links = [_link(label, url) for label, url in message.links.items()]
     if any(links):
         parts.append(f"<p>{' · '.join(link for link in links if link)}</p>")

@@ -10,7 +10,9 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Self
 
+from include.operations.alerts.links import runbook_url
 from include.operations.alerts.problem import Problem, Severity
+from include.operations.alerts.settings import Settings
 
 WORDS: Final[dict[str, tuple[str, str]]] = {
     Severity.P1: ("🔴", "P1 act now"),
@@ -108,12 +110,12 @@ class Facts:
     last_success: datetime | None = None
 
 
-def of_problem(problem: Problem, facts: Facts | None, *, kind: str, environment: str, release: str = "") -> Message:
+def of_problem(problem: Problem, facts: Facts | None, *, kind: str, settings: Settings) -> Message:
     """Say what is wrong: the alert, or a reminder of it. `facts` is None when the store could not be asked."""
     shown: dict[str, str] = {"Class": f"{problem.error_class} {problem.code}".strip()}
     if problem.value:
         shown["Value"] = f"{problem.value} (normal: {problem.normal})" if problem.normal else problem.value
-    meta = [environment]
+    meta = [settings.environment]
     impact = problem.impact
     if facts is not None:
         began = min(problem.since or facts.opened_at, facts.opened_at)
@@ -140,19 +142,19 @@ def of_problem(problem: Problem, facts: Facts | None, *, kind: str, environment:
         what_to_do=problem.what_to_do,
         excerpt=problem.excerpt,
         runbook=problem.runbook,
-        links=dict(problem.links),
+        links=dict(problem.links) | _runbook(problem.runbook, settings),
         meta=tuple(meta),
         dag_id=problem.dag_id,
         task_id=problem.task_id,
         run_id=problem.run_id,
-        environment=environment,
-        release=release,
+        environment=settings.environment,
+        release=settings.release,
         fingerprint=problem.fingerprint,
         ping=problem.severity == Severity.P1,
     )
 
 
-def of_recovery(problem: Problem, facts: Facts, *, note: str, environment: str) -> Message:
+def of_recovery(problem: Problem, facts: Facts, *, note: str, settings: Settings) -> Message:
     """Say that it is over: for how long it was so, and how many runs were missed."""
     from_to = f"{clock(facts.opened_at, facts.now)} to {clock(facts.now, facts.now)}"
     shown = {
@@ -167,14 +169,14 @@ def of_recovery(problem: Problem, facts: Facts, *, note: str, environment: str) 
         facts=shown,
         detail=(note,) if note else (),
         links=links,
-        meta=(environment, f"incident {facts.number}"),
+        meta=(settings.environment, f"incident {facts.number}"),
         dag_id=problem.dag_id,
-        environment=environment,
+        environment=settings.environment,
     )
 
 
 def of_rollup(
-    severity: str, reason: str, members: tuple[Member, ...], count: int, *, environment: str, number: int, url: str
+    severity: str, reason: str, members: tuple[Member, ...], count: int, *, settings: Settings, number: int, url: str
 ) -> Message:
     """Stand for several incidents in one message. It is edited while more of them come."""
     open_now = f"{count} incident{'s' if count != 1 else ''}"
@@ -186,9 +188,9 @@ def of_rollup(
         more=max(count - len(members), 0),
         what_to_do="Look for one cause first: a server that is down, a full disk, an expired secret: run `doctor`.",
         runbook="alert-storm",
-        links={"Dashboard": url} if url else {},
-        meta=(environment, f"roll-up {number}"),
-        environment=environment,
+        links=({"Dashboard": url} if url else {}) | _runbook("alert-storm", settings),
+        meta=(settings.environment, f"roll-up {number}"),
+        environment=settings.environment,
         ping=severity == Severity.P1,
     )
 
@@ -198,6 +200,11 @@ _REASONS: Final = {
     "cap": "beyond the hourly limit of messages",
     "hour": "this hour",
 }
+
+
+def _runbook(runbook: str, settings: Settings) -> dict[str, str]:
+    url = runbook_url(runbook, settings)
+    return {"Runbook": url} if url else {}
 
 
 def clock(moment: datetime, now: datetime) -> str:

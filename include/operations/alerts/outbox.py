@@ -184,11 +184,10 @@ def _rolled_up(desk: Desk, rollup: Row) -> Message:
         id=rollup["id"],
         listed=LISTED,
     )
-    environment = desk.settings.environment
     if len(members) == 1:
         (only,) = members
         problem = Problem.from_dict({**only["detail"], "severity": only["severity"]})
-        said = messages.of_problem(problem, facts_of(desk, only), kind="rollup", environment=environment)
+        said = messages.of_problem(problem, facts_of(desk, only), kind="rollup", settings=desk.settings)
         if only["recovered_at"] is None:
             return said
         ended = messages.clock(only["recovered_at"], desk.now)
@@ -204,7 +203,7 @@ def _rolled_up(desk: Desk, rollup: Row) -> Message:
         rollup["detail"]["reason"],
         listed,
         count,
-        environment=environment,
+        settings=desk.settings,
         number=rollup["id"],
         url=dashboard,
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, TypeVar
 
 from include.operations.alerts import deliver, message, outbox, store
@@ -23,14 +25,16 @@ from include.operations.alerts.settings import Settings
 from include.operations.alerts.store import Desk
 from include.operations.errors import InputRejected, classify
 from include.operations.log import log_event
+from include.operations.scrub import scrub
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 # A callback keeps its task in the state `running`: this is the most it may take, in seconds.
-BUDGET_S: Final = 4.8
-_CONNECTIONS_S: Final = 1.0
-_STORE_S: Final = 2.2
+BUDGET_S = 4.8
+# Of which the look-up of connections and the store may take these shares; sending has what is left.
+_CONNECTIONS: Final = 0.25
+_STORE: Final = 0.5
 _DEGRADED: Final = "De-duplication degraded: the warehouse could not be asked. This may come more than once."
 
 
@@ -45,7 +49,7 @@ def resolve(incident: str | Problem, note: str = "", *, now: datetime | None = N
     def work(deadline: Deadline) -> None:
         settings = _settings()
         key = incident if isinstance(incident, str) else incident.clean().incident_key(settings.environment)
-        channels = within(_CONNECTIONS_S, lambda: open_channels(settings))
+        channels = _channels(settings)
         told = _in_store(lambda desk: store.resolve(desk, key, note), channels, settings, now)
         deliver.deliver(told, channels, settings, deadline, now=now)
 
@@ -60,26 +64,32 @@ def note_success(dag_id: str, run_id: str, clear_number: int = 0, *, now: dateti
         # Most runs end no incident: the channels are looked up only when there is something to tell.
         if not _in_store(lambda desk: store.succeeded(desk, dag_id, run_id), None, settings, now):
             return
-        channels = within(_CONNECTIONS_S, lambda: open_channels(settings))
+        channels = _channels(settings)
         told = _in_store(lambda desk: store.good_run(desk, dag_id, run_id, clear_number), channels, settings, now)
         deliver.deliver(told, channels, settings, deadline, now=now)
 
     _never_raising("note_success", work)
 
 
-def digest(key: str, digest_message: Message, *, now: datetime | None = None) -> None:
-    """Send a report by e-mail and Slack, once for each key. What is not taken at once waits in the outbox.
-
-    Raises:
-        psycopg.Error: the warehouse cannot be reached; nothing was sent.
-    """
+def digest(key: str, *, title: str, text: str, html: str, picture: bytes | None, now: datetime | None = None) -> None:
+    """Send a report; see `include.operations.alerts.digest`."""
     settings = _settings()
+    said = Message(
+        kind="digest",
+        severity=Severity.P4,
+        title=scrub(title, limit=150),
+        text=scrub(text, limit=20_000),
+        html=html,
+        picture=base64.b64encode(picture).decode() if picture else "",
+        meta=(settings.environment,),
+        environment=settings.environment,
+    )
     channels = open_channels(settings)
 
     def write(desk: Desk) -> list[Outgoing]:
         before = outbox.known(desk, key)
         names = store.routes(channels, severity=Severity.P4, kind="digest")
-        return [outbox.put(desk, name, digest_message, None, dedupe_key=key) for name in names if name not in before]
+        return [outbox.put(desk, name, said, None, dedupe_key=key) for name in names if name not in before]
 
     with open_desk(settings, channels.editing, now=now) as desk:
         told = write(desk)
@@ -100,9 +110,10 @@ def flush_outbox(*, seconds: float = 30.0, now: datetime | None = None) -> Flush
 
 def _raise(problem: Problem, deadline: Deadline, now: datetime | None) -> None:
     settings = _settings()
-    channels = within(_CONNECTIONS_S, lambda: open_channels(settings))
+    channels: Channels | None = None
     try:
-        told = _in_store(lambda desk: _record(desk, problem, channels), channels, settings, now)
+        channels = _channels(settings)
+        told = _in_store(partial(_record, problem=problem, channels=channels), channels, settings, now)
     except Exception as error:  # noqa: BLE001 - whatever is wrong with the warehouse, the alert has to leave
         code = "TIMEOUT" if isinstance(error, Late) else classify(error).code
         log_event(log, "alert_store_unavailable", level=logging.ERROR, code=code)
@@ -118,6 +129,10 @@ def _record(desk: Desk, problem: Problem, channels: Channels) -> list[Outgoing]:
     return store.record(desk, problem)
 
 
+def _channels(settings: Settings) -> Channels:
+    return within(BUDGET_S * _CONNECTIONS, lambda: open_channels(settings))
+
+
 def _in_store(work: Callable[[Desk], T], channels: Channels | None, settings: Settings, now: datetime | None) -> T:
     """Do something in one transaction of bounded time; one that comes too late takes no effect."""
     abandoned = threading.Event()
@@ -128,23 +143,21 @@ def _in_store(work: Callable[[Desk], T], channels: Channels | None, settings: Se
             return work(desk)
 
     try:
-        return within(_STORE_S, run)
+        return within(BUDGET_S * _STORE, run)
     except Late:
         abandoned.set()
         raise
 
 
 def _raise_degraded(
-    problem: Problem, channels: Channels, settings: Settings, deadline: Deadline, now: datetime | None
+    problem: Problem, channels: Channels | None, settings: Settings, deadline: Deadline, now: datetime | None
 ) -> None:
     """Decide by local files, send once, and keep the event for the warehouse."""
     memory = LocalMemory()
     moment = now or datetime.now(UTC)
     told = False
-    if memory.is_due(problem, settings.environment, settings.burst, moment):
-        said = message.of_problem(
-            problem, None, kind="alert", environment=settings.environment, release=settings.release
-        )
+    if channels is not None and memory.is_due(problem, settings.environment, settings.burst, moment):
+        said = message.of_problem(problem, None, kind="alert", settings=settings)
         said = replace(said, notes=(_DEGRADED,))
         names = store.routes(channels, severity=problem.severity, kind="alert", problem=problem)
         number = time.time_ns()

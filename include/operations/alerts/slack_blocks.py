@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final
 
+from include.operations.alerts.links import runbook_file
 from include.operations.alerts.message import Member, Message
 
 _SECTION: Final = 2900
@@ -92,7 +93,7 @@ def _member(member: Member) -> str:
 
 def _runbook_line(message: Message) -> str:
     # With an address it is a button.
-    return f"*Runbook:* `docs/runbooks/{escape(message.runbook)}`" if _needs_runbook_line(message) else ""
+    return f"*Runbook:* `{escape(runbook_file(message.runbook))}`" if _needs_runbook_line(message) else ""
 
 
 def _needs_runbook_line(message: Message) -> bool:

@@ -140,7 +140,7 @@ def recover(desk: Desk, incident: Row, note: str) -> list[Outgoing]:
     desk.run("update ops.incident set recovered_at = %(now)s where id = %(id)s", id=incident["id"])
     problem = Problem.from_dict(incident["detail"])
     told = outbox.told_by(desk, incident["id"])
-    message = messages.of_recovery(problem, facts_of(desk, incident), note=note, environment=desk.settings.environment)
+    message = messages.of_recovery(problem, facts_of(desk, incident), note=note, settings=desk.settings)
     sent = [outbox.put(desk, channel, message, incident["id"]) for channel in told]
     if incident["rollup_id"] is not None:
         sent += outbox.member_recovered(desk, incident["rollup_id"], message)
@@ -281,10 +281,7 @@ def _tell(desk: Desk, number: int) -> list[Outgoing]:
     else:
         kind = "alert" if incident["messages"] == 0 else "reminder"
         names = routes(desk.channels, severity=problem.severity, kind=kind, problem=problem)
-        settings = desk.settings
-        said = messages.of_problem(
-            problem, facts_of(desk, incident), kind=kind, environment=settings.environment, release=settings.release
-        )
+        said = messages.of_problem(problem, facts_of(desk, incident), kind=kind, settings=desk.settings)
         sent = [outbox.put(desk, name, said, number) for name in names]
     if names:
         _count_message(desk, number, incident["opened_at"], problem.severity)

@@ -59,6 +59,10 @@ BAD = {
         changed("**DEFAULTS", "**{**DEFAULTS, 'on_failure_callback': None}"),
         "has no failure callback of the run",
     ),
+    "no_success_callback": (
+        changed("**DEFAULTS", "**{**DEFAULTS, 'on_success_callback': None}"),
+        "has no success callback of the run",
+    ),
     "no_defaults": (changed("**DEFAULTS", "**{**DEFAULTS, 'default_args': {}}"), "work: has no owner"),
     "retries": (changed("@resilient_task\n", "@resilient_task(retries=0)\n"), "work: retries 0"),
     "policy": (

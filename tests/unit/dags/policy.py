@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from include.operations.callbacks import log_failure
+from include.operations.callbacks import report_failure, report_success
 from include.operations.dag_defaults import ALLOWED_TAGS, DOMAINS
 from include.operations.retry import ClassRetryPolicy
 
@@ -19,7 +19,8 @@ MAX_LINES = 60
 PARSE_BUDGET = 1.0
 MAX_RUNS = 4
 POLICY = f"{ClassRetryPolicy.__module__}.{ClassRetryPolicy.__qualname__}"
-CALLBACK = f"{log_failure.__module__}.{log_failure.__qualname__}"
+CALLBACK = f"{report_failure.__module__}.{report_failure.__qualname__}"
+ON_SUCCESS = f"{report_success.__module__}.{report_success.__qualname__}"
 
 
 def probe(*folders, seed):
@@ -93,6 +94,8 @@ def _runs(dag):
         yield "has no dagrun_timeout"
     if CALLBACK not in dag["on_failure"]:
         yield "has no failure callback of the run"
+    if ON_SUCCESS not in dag["on_success"]:
+        yield "has no success callback of the run"
 
 
 def _task(task):

@@ -100,6 +100,7 @@ def dag_facts(dag):
         "max_active_runs": dag.max_active_runs,
         "run_timeout": dag.dagrun_timeout.total_seconds() if dag.dagrun_timeout else None,
         "on_failure": callbacks(dag.on_failure_callback),
+        "on_success": callbacks(dag.on_success_callback),
         "params": {name: param_facts(dag.params.get_param(name)) for name in dag.params},
         "tasks": [task_facts(task) for task in dag.tasks],
     }

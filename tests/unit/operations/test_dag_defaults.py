@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from airflow.sdk import dag, task
 
-from include.operations.callbacks import log_failure
+from include.operations.callbacks import report_failure, report_success
 from include.operations.dag_defaults import ALLOWED_TAGS, DOMAINS, KILLED_RETRY_DELAY, SUBJECTS, dag_defaults
 from include.operations.retry import ClassRetryPolicy
 
@@ -36,8 +36,10 @@ def test_a_dag_takes_them():
     assert only.retry_policy == ClassRetryPolicy()
     assert only.retry_delay == KILLED_RETRY_DELAY
     assert only.execution_timeout == timedelta(minutes=4)
-    assert list(only.on_failure_callback) == [log_failure]
-    assert made.on_failure_callback in (log_failure, [log_failure])
+    assert list(only.on_failure_callback) == [report_failure]
+    assert not only.on_success_callback, "a callback of each task would cost each task"
+    assert made.on_failure_callback in (report_failure, [report_failure])
+    assert made.on_success_callback in (report_success, [report_success])
     assert made.dagrun_timeout == timedelta(minutes=15)
     assert (made.max_active_runs, made.catchup, set(made.tags)) == (1, False, {"organism", "graph"})
 

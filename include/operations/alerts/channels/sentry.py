@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import urlsplit
 
 from include.operations.alerts.channels.base import CONNECT_S, READ_S, NotDelivered
 from include.operations.alerts.message import Message
@@ -31,17 +32,14 @@ def from_connection(connection: Connection) -> Sentry:
     """Make the channel a connection describes.
 
     Raises:
-        NotDelivered: it holds no DSN, or one that Sentry's SDK cannot read.
+        NotDelivered: it holds no DSN, or something else.
     """
-    from sentry_sdk.utils import BadDsn, Dsn
-
     dsn = str(connection.password or connection.extra_dejson.get("dsn") or "").strip()
     if not dsn:
         raise NotDelivered("NO_DSN")
-    try:
-        Dsn(dsn)
-    except BadDsn:
-        raise NotDelivered("BAD_DSN") from None
+    parts = urlsplit(dsn)
+    if parts.scheme not in ("http", "https") or not (parts.hostname and parts.username and parts.path.strip("/")):
+        raise NotDelivered("BAD_DSN")
     return Sentry(dsn)
 
 

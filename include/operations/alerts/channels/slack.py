@@ -22,7 +22,6 @@ from include.operations.errors import classify, parse_retry_after
 if TYPE_CHECKING:
     from airflow.sdk import Connection
     from slack_sdk import WebClient
-    from slack_sdk.webhook import WebhookClient
 
 CHANNEL: Final = "#alerts"
 # Slack refused what the message looks like, not who sends it or where to.
@@ -36,9 +35,6 @@ def from_connection(connection: Connection) -> Bot | Webhook:
     Raises:
         NotDelivered: it lacks a token or an address.
     """
-    from slack_sdk import WebClient
-    from slack_sdk.webhook import WebhookClient
-
     extra = connection.extra_dejson
     secret = (connection.password or "").strip()
     if not secret:
@@ -46,35 +42,30 @@ def from_connection(connection: Connection) -> Bot | Webhook:
     if connection.conn_type == "slackwebhook" or "://" in secret:
         base = connection.host or "hooks.slack.com/services"
         url = secret if "://" in secret else f"{base if '://' in base else f'https://{base}'}/{secret.lstrip('/')}"
-        return Webhook(WebhookClient(url, timeout=int(READ_S), proxy=extra.get("proxy"), retry_handlers=[]))
-    client = WebClient(
-        token=secret,
-        base_url=extra.get("base_url") or WebClient.BASE_URL,
-        timeout=int(READ_S),
-        proxy=extra.get("proxy"),
-        # It would wait and try again by itself, and hold the task up.
-        retry_handlers=[],
-    )
-    return Bot(client, str(extra.get("channel") or CHANNEL))
+        return Webhook(url, extra.get("proxy"))
+    return Bot(secret, str(extra.get("channel") or CHANNEL), extra.get("base_url"), extra.get("proxy"))
 
 
 @dataclass(frozen=True, slots=True)
 class Bot:
     """The Web API."""
 
-    client: WebClient
+    token: str
     channel: str
+    base_url: str | None = None
+    proxy: str | None = None
     name: str = "slack"
     edits: bool = True
 
     def send(self, message: Message, *, key: str, place: Mapping[str, Any], edit: bool) -> dict[str, Any]:  # noqa: ARG002
         """Post, answer in the incident's thread, or edit; see `Channel.send`."""
+        client = self._client()
         content = {"text": slack_blocks.fallback(message), "blocks": slack_blocks.blocks(message)}
         here = {"channel": place["channel"], "ts": place["ts"]} if place.get("ts") else {}
         common: dict[str, Any] = {"unfurl_links": False, "unfurl_media": False}
         if edit and here:
             try:
-                self._call(self.client.chat_update, **here, **content)
+                self._call(client.chat_update, **here, **content)
             except NotDelivered as error:
                 if error.code not in _GONE:
                     raise
@@ -86,23 +77,35 @@ class Bot:
             common |= {"thread_ts": here["ts"], "reply_broadcast": True}
         channel = here.get("channel", self.channel)
         try:
-            answer = self._call(self.client.chat_postMessage, channel=channel, **common, **content)
+            answer = self._call(client.chat_postMessage, channel=channel, **common, **content)
         except NotDelivered as error:
             if error.code not in _MALFORMED:
                 raise
-            answer = self._call(self.client.chat_postMessage, channel=channel, **common, text=content["text"])
+            answer = self._call(client.chat_postMessage, channel=channel, **common, text=content["text"])
         posted = {"channel": answer["channel"], "ts": answer["ts"]}
         if message.picture:
-            self._upload(message, posted)
+            self._upload(client, message, posted)
         return here or posted
 
-    def _upload(self, message: Message, posted: Mapping[str, str]) -> None:
+    def _client(self) -> WebClient:
+        from slack_sdk import WebClient
+
+        return WebClient(
+            token=self.token,
+            base_url=self.base_url or WebClient.BASE_URL,
+            timeout=int(READ_S),
+            proxy=self.proxy,
+            # They would wait and try again by themselves, and hold the task up.
+            retry_handlers=[],
+        )
+
+    def _upload(self, client: WebClient, message: Message, posted: Mapping[str, str]) -> None:
         try:
             picture = base64.b64decode(message.picture, validate=True)
         except binascii.Error:
             return
         self._call(
-            self.client.files_upload_v2,
+            client.files_upload_v2,
             channel=posted["channel"],
             thread_ts=posted["ts"],
             content=picture,
@@ -128,14 +131,18 @@ class Bot:
 class Webhook:
     """An incoming webhook: it can neither thread nor edit."""
 
-    client: WebhookClient
+    url: str
+    proxy: str | None = None
     name: str = "slack"
     edits: bool = False
 
     def send(self, message: Message, *, key: str, place: Mapping[str, Any], edit: bool) -> dict[str, Any]:  # noqa: ARG002
         """Post; see `Channel.send`."""
+        from slack_sdk.webhook import WebhookClient
+
+        client = WebhookClient(self.url, timeout=int(READ_S), proxy=self.proxy, retry_handlers=[])
         try:
-            answer = self.client.send(
+            answer = client.send(
                 text=slack_blocks.fallback(message), blocks=slack_blocks.blocks(message), unfurl_links=False
             )
         except (OSError, ValueError) as error:

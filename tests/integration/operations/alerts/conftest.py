@@ -9,7 +9,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from include.operations import alerts
-from include.operations.alerts import Problem
+from include.operations.alerts import Problem, report
 from include.warehouse import schema
 from local.simulators.testing import AlertSink
 
@@ -91,6 +91,8 @@ def world(warehouse_url, sink, monkeypatch, tmp_path):
     monkeypatch.setenv("ALERT_STATE_DIR", str(tmp_path / "alerts"))
     for name, value in sink.connections.items():
         monkeypatch.setenv(name, value)
+    # A loaded machine must not decide; the budget has tests of its own.
+    monkeypatch.setattr(report, "BUDGET_S", 60.0)
     made = World(warehouse_url, sink, monkeypatch)
     made.run(f"truncate {TABLES}")
     return made
