@@ -16,11 +16,15 @@ WAREHOUSE = "AIRFLOW_CONN_WAREHOUSE"
 REDIS = "AIRFLOW_CONN_ORGANISM_REDIS"
 NEO4J = "AIRFLOW_CONN_ORGANISM_NEO4J"
 READER = "AIRFLOW_CONN_AIRFLOW_METADATA"
+UPKEEP = "AIRFLOW_CONN_AIRFLOW_METADATA_UPKEEP"
+SCRATCH = "AIRFLOW_CONN_BACKUP_SCRATCH"
 # Says whose .local/env a shell has sourced.
 MARK = "LOCAL_STATE_DIR"
 _KEPT_SECRET = {
     METADATA: "postgres_airflow",
     READER: "postgres_airflow_reader",
+    UPKEEP: "postgres_airflow_upkeep",
+    SCRATCH: "postgres_backup_scratch",
     WAREHOUSE: "postgres_warehouse",
     REDIS: "redis",
     NEO4J: "neo4j",
@@ -35,6 +39,8 @@ _NEEDED = {
     "neo4j": (NEO4J,),
     "alert-sink": (SLACK, SMTP, SENTRY),
 }
+# Settings of backups and of housekeeping.
+_OURS = ("BACKUP_", "UPKEEP_")
 
 
 class Presets:
@@ -47,7 +53,7 @@ class Presets:
         self._variables = {
             name: value
             for name, value in given.items()
-            if name.startswith(("AIRFLOW__", "AIRFLOW_CONN_"))
+            if name.startswith(("AIRFLOW__", "AIRFLOW_CONN_", *_OURS))
             and sourced.get(name) != value
             # An old copy of .local/env may name another port, but it has our password.
             and not _holds(value, kept.get(_KEPT_SECRET.get(name, "")))
@@ -61,6 +67,11 @@ class Presets:
     def settings(self) -> dict[str, str]:
         """Airflow settings set by the user."""
         return {name: value for name, value in self._variables.items() if name.startswith("AIRFLOW__")}
+
+    @property
+    def upkeep(self) -> dict[str, str]:
+        """Settings of backups and housekeeping set by the user."""
+        return {name: value for name, value in self._variables.items() if name.startswith(_OURS) and value}
 
     @property
     def connections(self) -> dict[str, str]:

@@ -29,7 +29,7 @@ from local.part import CancelledError, Part
 from local.presets import Presets
 from local.progress import Event, Report, quiet
 from local.servers import Neo4jServer, PostgresServer, RedisServer, Server
-from local.servers.postgres import READER
+from local.servers.postgres import READER, SCRATCH, UPKEEP, binaries
 from local.simulators.part import AlertSinkServer
 from local.simulators.settings import INBOX
 
@@ -89,16 +89,27 @@ class LocalSystem:
         if self._alerts in self.servers:
             # Without the part there is nobody to receive: no connection then, and alerts say so.
             conns |= {**self._alerts.connections, **given, INBOX: self._alerts.url}
+        if not self._presets.replaces("postgres"):
+            conns[presets.SCRATCH] = given.get(presets.SCRATCH) or _scheme(
+                "postgres", self._postgres.url_of("postgres", SCRATCH)
+            )
         metadata = self._presets.get(presets.METADATA)
         if metadata is None:
-            # Of a metadata database that the user brings along, only the user can make a reader.
-            conns[presets.READER] = given.get(presets.READER) or _scheme(
-                "postgres", self._postgres.url_of("airflow", READER)
-            )
+            # Of a metadata database that the user brings along, only the user can make these roles.
+            for name, role in ((presets.READER, READER), (presets.UPKEEP, UPKEEP)):
+                conns[name] = given.get(name) or _scheme("postgres", self._postgres.url_of("airflow", role))
         settings = self.home.settings(
             metadata or _scheme("postgresql+psycopg2", self._postgres.url_of("airflow")), self._presets.settings
         )
-        return settings | given | conns | {presets.MARK: str(self.state_dir)}
+        return settings | self._upkeep() | given | conns | {presets.MARK: str(self.state_dir)}
+
+    def _upkeep(self) -> dict[str, str]:
+        """Where backups lie, which programs make them, and what may be tidied up; the user's own settings win."""
+        return {
+            "BACKUP_DIR": str(self.state_dir / "backups"),
+            "BACKUP_PG_BIN": str(binaries()),
+            "UPKEEP_STATE_DIRS": str(self.state_dir / "demo"),
+        } | self._presets.upkeep
 
     # --- start and stop --------------------------------------------------------------------------
     def start(self) -> None:
@@ -160,6 +171,7 @@ class LocalSystem:
         changed = migrate(self.home, self.variables(), self.state_dir / "logs" / "migrate.log")
         if self._presets.get(presets.METADATA) is None:
             self._postgres.ensure_metadata_reader()
+            self._postgres.ensure_metadata_upkeep()
         return "airflow db migrate" if changed else "up to date"
 
     def _examine(self) -> str:

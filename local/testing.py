@@ -18,7 +18,16 @@ from local.declared import login
 from local.launcher import Launch
 
 # Tests destroy data: servers and settings of the person who runs them are none of their business.
-FOREIGN = ("AIRFLOW_CONN_", "AIRFLOW__", "AIRFLOW_VAR_", "AIRFLOW_HOME", "AIRFLOW_CONFIG", "AIRFLOW_API_")
+FOREIGN = (
+    "AIRFLOW_CONN_",
+    "AIRFLOW__",
+    "AIRFLOW_VAR_",
+    "AIRFLOW_HOME",
+    "AIRFLOW_CONFIG",
+    "AIRFLOW_API_",
+    "BACKUP_",
+    "UPKEEP_",
+)
 
 
 class AirflowSystem:

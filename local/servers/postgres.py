@@ -29,6 +29,10 @@ from local.servers.base import NotReadyError, Server
 ADMIN = "postgres"
 # May read run statistics out of Airflow's metadata, and nothing else.
 READER = "airflow_reader"
+# May read all of it, delete old rows, and change none.
+UPKEEP = "airflow_upkeep"
+# May make databases, in which backups are tried, and nothing else.
+SCRATCH = "backup_scratch"
 SETTINGS = {
     "unix_socket_directories": "",
     "shared_buffers": "128MB",
@@ -235,15 +239,21 @@ class PostgresServer(Server):
         with psycopg.connect(self.admin_url, autocommit=True) as connection:
             for name in self.databases:
                 self._ensure_database(connection, name)
+            self._ensure_role(connection, SCRATCH)
+            connection.execute(sql.SQL("ALTER ROLE {} CREATEDB").format(sql.Identifier(SCRATCH)))
 
     def _ensure_database(self, connection: psycopg.Connection, name: str) -> None:
-        identifier, password = sql.Identifier(name), sql.Literal(self.password_of(name))
-        if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone() is None:
-            connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(identifier, password))
+        identifier = sql.Identifier(name)
+        self._ensure_role(connection, name)
         if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
             connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(identifier, identifier))
             # Neither role may even look into the other one's database.
             connection.execute(sql.SQL("REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC").format(identifier))
+
+    def _ensure_role(self, connection: psycopg.Connection, name: str) -> None:
+        if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone() is None:
+            password = sql.Literal(self.password_of(name))
+            connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(name), password))
 
     def ensure_metadata_reader(self, database: str = "airflow") -> str:
         """Make the role that reads run statistics and give it its rights, again after every `airflow db migrate`.
@@ -254,13 +264,24 @@ class PostgresServer(Server):
 
         role = sql.Identifier(READER)
         with psycopg.connect(self.url_of(database, ADMIN)) as connection:
-            if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [READER]).fetchone() is None:
-                password = sql.Literal(self.password_of(READER))
-                connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, password))
+            self._ensure_role(connection, READER)
             connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(database), role))
             for statement in (*role_settings(READER), *grants(READER)):
                 connection.execute(statement)
         return self.url_of(database, READER)
+
+    def ensure_metadata_upkeep(self, database: str = "airflow") -> str:
+        """Make the role that backs the metadata up and deletes old rows, again after every `airflow db migrate`.
+
+        Returns the address of the database for that role.
+        """
+        from include.operations.housekeeping.metadata import grants
+
+        with psycopg.connect(self.url_of(database, ADMIN)) as connection:
+            self._ensure_role(connection, UPKEEP)
+            for statement in grants(database, UPKEEP):
+                connection.execute(statement)
+        return self.url_of(database, UPKEEP)
 
     def _hint(self) -> str:
         return f"read the log; damaged data: move {self.directory} away"

@@ -9,6 +9,7 @@ FILES = sorted(str(file.relative_to(FOLDER)) for file in FOLDER.rglob("*.py"))
 EXPECTED = {
     "organism/incremental_update.py": ["organism_incremental_update"],
     "organism/load_roster.py": ["organism_load_roster"],
+    "operations/housekeeping.py": ["ops_housekeeping"],
 }
 
 

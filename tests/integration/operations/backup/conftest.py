@@ -71,7 +71,8 @@ create table vms.person (
   extra jsonb default '{"b": 1, "a": [null, 1.50]}', raw bytea default '\\x00ff', tags text[] default '{a,"b c"}');
 insert into vms.person (name) select repeat('Zoë ''\\n\t', 3) || n from generate_series(1, 2000) n;
 update vms.person set share = 'NaN', name = '', span = null where id = 7;
-create table vms.visit (person bigint references vms.person, day date, primary key (person, day)) partition by range (day);
+create table vms.visit (person bigint references vms.person, day date, primary key (person, day))
+  partition by range (day);
 create table vms.visit_2026 partition of vms.visit for values from ('2026-01-01') to ('2027-01-01');
 insert into vms.visit select id, date '2026-01-01' + (id % 300)::int from vms.person;
 create table "Odd ""name" (a int);

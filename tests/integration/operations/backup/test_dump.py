@@ -1,6 +1,5 @@
 """A dump of a real PostgreSQL: whole, of one moment, and proven by restoring it."""
 
-import psycopg
 import pytest
 
 from include.operations.backup.scratch import check

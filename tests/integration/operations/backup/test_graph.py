@@ -4,10 +4,8 @@ import neo4j
 import pytest
 from neo4j import spatial, time
 
-from include.operations.backup.errors import BackupDamaged, BackupDiffers, TargetNotEmpty
 from include.operations.backup.graph import Graph, digest_of, export, read_back
 from include.operations.backup.graph_restore import restore
-from include.operations.errors import LeaseHeld
 from tests.faults.world import clear
 
 pytestmark = pytest.mark.servers

@@ -1,0 +1,1 @@
+"""What grows is kept small: Airflow's metadata, our own tables, the stream, logs, old state."""

@@ -1,0 +1,95 @@
+"""How long the rows of our own tables are kept.
+
+They are deleted in batches of a transaction each. None of the tables is partitioned: the largest gets a few thousand
+rows a day, and a partition's key would have to be part of every primary key that makes a repeated write harmless
+(docs/decisions/0013-backups-and-retention.md).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from include.operations.housekeeping.settings import positive
+
+if TYPE_CHECKING:
+    import psycopg
+
+BATCH: Final = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Rows of `schema.table` go when `column` is more than `days` ago; a row without a value there stays.
+
+    `only` narrows the rows: a condition of this code's own, never somebody's text.
+    """
+
+    schema: str
+    table: str
+    column: str
+    days: float
+    only: str = "true"
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that overrides `days`."""
+        return f"UPKEEP_{self.table.upper()}_DAYS"
+
+    def kept_days(self, environ: Mapping[str, str] | None = None) -> float:
+        """Days, from the environment or the default."""
+        given = os.environ if environ is None else environ
+        return positive(given, self.variable) if given.get(self.variable) else self.days
+
+
+RULES: Final = (
+    Rule("ops", "run_error", "occurred_at", 90),
+    Rule("ops", "task_usage", "started_at", 60),
+    Rule("ops", "graph_update", "created_at", 365),
+    Rule("ops", "alert_event", "created_at", 90),
+    Rule("ops", "alert_outbox", "sent_at", 30),
+    Rule("ops", "incident", "recovered_at", 365),
+    Rule("ops", "silence", "until", 365),
+    Rule("ops", "warning_episode", "ended_at", 365),
+    # Days, weeks and months are kept for good: a few rows a day.
+    Rule("ops", "workflow_stats", "bucket", 100, only="grain = 'hour'"),
+    Rule("ops", "backup", "removed_at", 365),
+    Rule("organism", "roster_rejection", "created_at", 90),
+)
+
+
+def prune_tables(
+    connection: psycopg.Connection, environ: Mapping[str, str] | None = None, now: datetime | None = None
+) -> dict[str, int]:
+    """Delete what is older than its rule says; returns the rows deleted by table, without those that lost none.
+
+    Commits after each batch, so that nobody waits for long and a kill loses nothing that was done.
+    """
+    moment = now or datetime.now(UTC)
+    deleted = {}
+    for rule in RULES:
+        if count := _delete(connection, rule, moment - timedelta(days=rule.kept_days(environ))):
+            deleted[f"{rule.schema}.{rule.table}"] = count
+    return deleted
+
+
+def _delete(connection: psycopg.Connection, rule: Rule, before: datetime) -> int:
+    from psycopg import sql
+
+    statement = sql.SQL(
+        "delete from {table} where ctid = any(array(select ctid from {table} where {column} < %s and {only} limit %s))"
+    ).format(
+        table=sql.Identifier(rule.schema, rule.table),
+        column=sql.Identifier(rule.column),
+        only=sql.SQL(rule.only),
+    )
+    total = 0
+    while True:
+        count = connection.execute(statement, [before, BATCH]).rowcount
+        connection.commit()
+        total += count
+        if count < BATCH:
+            return total
