@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from include.operations.scrub import register_secrets
+
 if TYPE_CHECKING:
     import neo4j
     import psycopg
@@ -48,6 +50,8 @@ def _connection(conn_id: str) -> Connection:
     from airflow.sdk import Connection
 
     found: Connection = Connection.get(conn_id)
+    # A server may repeat it in an error.
+    register_secrets(found.password)
     return found
 
 

@@ -28,3 +28,5 @@ def to_stderr() -> None:
             handler.setFormatter(LineFormatter())
     # A graph without a label yet is no news to somebody who asks what is in it.
     logging.getLogger("neo4j.notifications").setLevel(logging.ERROR)
+    # Airflow takes every extra of a connection for a secret, and complains that a time-out of 5 is too short for one.
+    logging.getLogger("airflow.sdk._shared.secrets_masker").setLevel(logging.ERROR)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import stat
 import sys
 import time
@@ -208,6 +209,35 @@ def lag(*, as_json: Annotated[bool, typer.Option("--json", help="One JSON docume
     for text in missing:
         print(f"error: {text}", file=sys.stderr)
     if missing:
+        raise typer.Exit(1)
+
+
+@app.command()
+def trace(
+    stream_id: Annotated[str, typer.Argument(help="Id of a stream entry, for example 1763774000000-0.")],
+    *,
+    logs: Annotated[Path | None, typer.Option(help="Airflow's log folder, if it is not this environment's.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """Say which run and which transaction settled an entry of the stream. Exit code 1 when nobody ever saw it."""
+    airflow_log.to_stderr()
+    from include.connections import redis_client, warehouse
+    from include.organism import trace as tracing
+    from include.organism.settings import Settings
+    from include.organism.stream import StreamId
+
+    if not re.fullmatch(r"\d+-\d+", stream_id):
+        raise typer.BadParameter(f"{stream_id!r} is no id of a stream entry, such as 1763774000000-0")
+    folder = logs or Path(os.environ.get("AIRFLOW__LOGGING__BASE_LOG_FOLDER", "logs"))
+    with redis_client() as client, warehouse() as connection:
+        found = tracing.trace(client, connection, Settings.from_env(), StreamId.parse(stream_id), folder)
+    facts = dataclasses.asdict(found)
+    if as_json:
+        print_json(facts)
+    else:
+        batch = facts.pop("transaction") or {}
+        print_facts({name.replace("_", " "): value or "-" for name, value in {**facts, **batch}.items()})
+    if found.state is tracing.State.UNKNOWN:
         raise typer.Exit(1)
 
 

@@ -113,6 +113,11 @@ class DeadLetters:
         """How many dead letters wait."""
         return self._redis.xlen(self.key)
 
+    def find(self, original_id: str) -> str | None:
+        """The id of the letter that holds this entry of the interaction stream."""
+        found = self._redis.hget(self._index, original_id)
+        return None if found is None else found.decode() if isinstance(found, bytes) else str(found)
+
     def letters(self, ids: Iterable[str] | None = None, limit: int | None = None) -> Iterator[DeadLetter]:
         """The letters with these ids, or the oldest `limit` ones, or all."""
         if ids is not None:

@@ -14,10 +14,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import NamedTuple
 
 import neo4j.exceptions
 
+from include.operations import context
 from include.operations.faults import fault_point
 from include.operations.log import log_event
 from include.organism.batch import aggregate, event_digest
@@ -119,11 +121,12 @@ class Drain:
         entries = self._next(cursor)
         while entries and self._in_time():
             last = StreamId.parse(entries[-1].id)
-            upcoming = threads.submit(self._next, last)
+            # Threads do not inherit the fields of log lines.
+            upcoming = threads.submit(copy_context().run, self._next, last)
             checked = self._check(entries)
             self._settle(commit)
             fault_point("update.before_write")
-            commit = threads.submit(self._commit, checked, cursor, last, self.ledger)
+            commit = threads.submit(copy_context().run, self._commit, checked, cursor, last, self.ledger)
             self._unacknowledged += [entry.id for entry in entries]
             cursor, entries = last, upcoming.result()
             self._collect_garbage()
@@ -234,7 +237,7 @@ class Drain:
         entries = checked.entries
         with self._timed("write"):
             try:
-                return self._graph.apply(self._change(checked, after, upto), ledger)
+                return self._apply(checked, after, upto, ledger)
             except neo4j.exceptions.Neo4jError as error:
                 if error.code != _REFUSED and not (error.code in _TOO_LARGE and len(entries) > 1):
                     raise
@@ -243,12 +246,32 @@ class Drain:
             why = InvalidMessageError("graph_refused", f"the graph refuses it: {reason}")
             self._park([(entries[0], why)])
             self._refused.append(checked.digests[0])
-            return self._graph.apply(self._change(Checked(entries, ["dead"], [None], [0]), after, upto), ledger)
+            return self._apply(Checked(entries, ["dead"], [None], [0]), after, upto, ledger)
         log_event(log, "batch_halved", level=logging.WARNING, entries=len(entries), code=reason)
         middle = len(entries) // 2
         between = None if after is None else StreamId.parse(entries[middle - 1].id)
         ledger = self._commit(checked.part(slice(middle)), after, between or upto, ledger)
         return self._commit(checked.part(slice(middle, None)), between, upto, ledger)
+
+    def _apply(self, checked: Checked, after: StreamId | None, upto: StreamId, ledger: Ledger) -> Ledger:
+        """One transaction and its log line, by which an entry is found again: `interactions trace`."""
+        entries = checked.entries
+        with context.bind(batch=f"{entries[0].id.decode()}..{entries[-1].id.decode()}"):
+            start = self._clock()
+            change = self._change(checked, after, upto)
+            done = self._graph.apply(change, ledger)
+            log_event(
+                log,
+                "batch_committed",
+                transaction=done.totals.batches,
+                epoch=done.epoch,
+                entries=len(entries),
+                written=change.totals.written,
+                duplicates=change.totals.duplicates,
+                dead=change.totals.dead,
+                seconds=self._clock() - start,
+            )
+            return done
 
     def _change(self, checked: Checked, after: StreamId | None, upto: StreamId) -> Change:
         applied = [item for item in checked.interactions if item is not None]

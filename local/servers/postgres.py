@@ -42,6 +42,8 @@ SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_checkpoints": "off",
+    # Errors quote rows and statements; whoever made one is told anyway.
+    "log_min_messages": "log",
     "password_encryption": "scram-sha-256",
     # Workers that outlive a killed scheduler keep its connection open, and with it the lock on the run that it was
     # looking at: the new scheduler would pass over that run for ever.
