@@ -33,17 +33,23 @@ class History:
     seed: int = 1
 
 
-def migrate(url: str, home: Path) -> None:
-    """Bring an empty database to the schema of the installed Airflow; takes 5 to 8 s."""
+def airflow_environment(url: str, home: Path) -> dict[str, str]:
+    """Return the variables for a command of Airflow that works on this metadata database."""
     env = {name: value for name, value in os.environ.items() if name not in _NEVER_IN_A_CHILD}
-    env |= {
+    return env | {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://{url.partition('://')[2]}",
         "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     }
+
+
+def migrate(url: str, home: Path) -> None:
+    """Bring an empty database to the schema of the installed Airflow; takes 5 to 8 s."""
     command = [sys.executable, "-m", "airflow", "db", "migrate"]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        command, env=airflow_environment(url, home), capture_output=True, text=True, timeout=300, check=False
+    )
     if done.returncode != 0:
         raise RuntimeError(f"airflow db migrate failed: {done.stderr[-2000:]}")
 
@@ -102,7 +108,7 @@ values (1, 'failed', 'SchedulerJob', %(first)s, null, %(first)s + (%(end)s - %(f
   (4, 'running', 'TriggererJob', %(first)s, null, %(end)s, 'new', 'airflow')
 """
 
-# One in a hundred runs of the newest thousand has not ended. One in 2,000 takes days, one in 3,000 never started.
+# One in a hundred of the newest thousand runs has not ended. One in 2,000 takes days, one in 100 failed never started.
 _RUNS = """
 insert into dag_run (id, dag_id, run_id, run_type, state, queued_at, logical_date, run_after, start_date, end_date,
   data_interval_start, data_interval_end, conf, clear_number, context_carrier, created_at, updated_at,
@@ -113,15 +119,19 @@ select n, dag_id, 'scheduled__' || to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"
   case when state in ('success', 'failed') then at + lag + took end, at - interval '5 minutes', at, '{}',
   case when pg_temp.chance(n, %(seed)s + 6) < 0.01 then 1 else 0 end, '{}', at, at + lag + took, at + lag + took
 from (
-  select n, 'dag_' || lpad((n %% %(dags)s)::text, 3, '0') as dag_id, %(first)s + (n + 1) * %(step)s as at,
-    chance_of_state,
+  select n, dag_id, at, lag, took, chance_of_state,
     case when n > %(runs)s - 1000 and n %% 100 = 7 then case when n %% 200 = 7 then 'running' else 'queued' end
+      when at + lag + took > %(end)s then 'running'
       when chance_of_state < 0.04 then 'failed' else 'success' end as state,
-    pg_temp.chance(n, %(seed)s + 1) * interval '2 seconds' as lag,
-    pg_temp.chance(n, %(seed)s + 2) < 1 / 3000.0 and chance_of_state < 0.04 as never,
-    case when pg_temp.chance(n, %(seed)s + 3) < 1 / 2000.0 then pg_temp.chance(n, %(seed)s + 4) * interval '9 days'
-      else (5 + 40 * (n %% %(dags)s)) * exp(1.5 * pg_temp.chance(n, %(seed)s + 5)) * interval '1 second' end as took
-  from generate_series(0, %(runs)s - 1) as n, lateral (select pg_temp.chance(n, %(seed)s) as chance_of_state) as c
+    chance_of_state < 0.04 and pg_temp.chance(n, %(seed)s + 2) < 0.01 as never
+  from (
+    select n, 'dag_' || lpad((n %% %(dags)s)::text, 3, '0') as dag_id, %(first)s + (n + 1) * %(step)s as at,
+      pg_temp.chance(n, %(seed)s) as chance_of_state,
+      pg_temp.chance(n, %(seed)s + 1) * interval '2 seconds' as lag,
+      case when pg_temp.chance(n, %(seed)s + 3) < 1 / 2000.0 then pg_temp.chance(n, %(seed)s + 4) * interval '9 days'
+        else (5 + 40 * (n %% %(dags)s)) * exp(1.5 * pg_temp.chance(n, %(seed)s + 5)) * interval '1 second' end as took
+    from generate_series(0, %(runs)s - 1) as n
+  ) as drawn
 ) as run
 """
 
@@ -137,7 +147,7 @@ select run.id as n, run.dag_id, run.run_id, run.state as run_state, t, 'task_' |
     when run.state = 'running' and t > 5 then 'waits'
     when fate < 0.06 then 'retry' when fate < 0.07 then 'restart' when fate < 0.08 then 'clear' else 'once' end as fate,
   case when fate < 0.06 then 2 + floor(fate / 0.0201)::int else 2 end as tries,
-  least(coalesce(run.end_date, run.start_date + interval '1 hour') - run.start_date, interval '10 minutes')
+  greatest(least(coalesce(run.end_date, %(end)s) - run.start_date, interval '10 minutes'), interval '0')
     / %(tasks)s as share
 from dag_run as run, generate_series(0, %(tasks)s - 1) as t,
   lateral (select pg_temp.chance(run.id::bigint * 1000 + t, %(seed)s + 7) as fate) as f

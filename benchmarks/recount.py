@@ -1,4 +1,4 @@
-"""Run statistics counted a second time, in plain Python over all rows: what the roll-up must equal to the last digit."""
+"""Run statistics counted a second time, in plain Python over all rows: what the roll-up must equal to the digit."""
 
 from __future__ import annotations
 

@@ -45,8 +45,8 @@ copy (
     select dag_id, run_id, task_id, map_index, try_number, max_tries, start_date, false
     from task_instance_history join run using (dag_id, run_id) where start_date >= {since} and try_number > 0
   ),
-  labelled as (
-    select t.dag_id, t.start_date, case
+  counted as (
+    select date_trunc('hour', t.start_date, 'UTC') as hour, t.dag_id, case
       when t.try_number = 1 then 'first'
       when p.try_number is null then 'retry'
       when t.max_tries > p.max_tries or p.state not in ('failed', 'up_for_retry') then 'clear'
@@ -55,16 +55,12 @@ copy (
         where (q.dag_id, q.task_id, q.run_id, q.map_index) = (p.dag_id, p.task_id, p.run_id, p.map_index)
           and q.try_number = p.try_number - 1 and q.start_date >= p.start_date
       ) then 'restart'
-      when exists (
-        select from log as l
+      else (
+        select case when bool_and(l.event = 'running') then 'restart' else 'retry' end
+        from log as l
         where (l.dag_id, l.task_id, l.run_id, l.map_index) = (p.dag_id, p.task_id, p.run_id, p.map_index)
-          and l.try_number = p.try_number and l.event = 'running'
-      ) and not exists (
-        select from log as l
-        where (l.dag_id, l.task_id, l.run_id, l.map_index) = (p.dag_id, p.task_id, p.run_id, p.map_index)
-          and l.try_number = p.try_number and l.event in ('failed', 'up_for_retry', 'heartbeat timeout')
-      ) then 'restart'
-      else 'retry' end as label
+          and l.try_number = p.try_number and l.event in ('running', 'failed', 'up_for_retry', 'heartbeat timeout')
+      ) end as label, count(*) as tries
     from try as t
     left join task_instance_history as p
       on (p.dag_id, p.task_id, p.run_id, p.map_index) = (t.dag_id, t.task_id, t.run_id, t.map_index)
@@ -73,9 +69,11 @@ copy (
       on t.newest and (same.dag_id, same.task_id, same.run_id, same.map_index)
         = (t.dag_id, t.task_id, t.run_id, t.map_index) and same.try_number = t.try_number
     where same.try_number is null and (p.start_date is null or p.start_date < t.start_date)
+    group by 1, 2, 3
   )
-  select date_trunc('hour', start_date, 'UTC'), dag_id::text, count(*), count(*) filter (where label = 'retry'),
-    count(*) filter (where label = 'restart'), count(*) filter (where label = 'clear')
-  from labelled group by 1, 2
+  select hour, dag_id::text, sum(tries)::bigint, coalesce(sum(tries) filter (where label = 'retry'), 0)::bigint,
+    coalesce(sum(tries) filter (where label = 'restart'), 0)::bigint,
+    coalesce(sum(tries) filter (where label = 'clear'), 0)::bigint
+  from counted group by hour, dag_id
 ) to stdout (format binary)
 """
