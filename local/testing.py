@@ -16,6 +16,7 @@ import psutil
 from local import launcher, process
 from local.declared import login
 from local.launcher import Launch
+from local.simulators.testing import AlertSink
 
 # Tests destroy data: servers and settings of the person who runs them are none of their business.
 FOREIGN = (
@@ -83,12 +84,17 @@ class AirflowSystem:
         return self._clients[0]
 
     @property
+    def alerts(self) -> AlertSink:
+        """What has arrived at the simulated Slack, mail server and Sentry, and how they behave."""
+        return AlertSink.attach(self.env)
+
+    @property
     def supervisor_log(self) -> Path:
         """Log of starts, crashes and restarts."""
         return self._launch.log
 
     def pid_of(self, part: str) -> int:
-        """Return the process id of a part: postgres, redis, neo4j, api-server, scheduler, dag-processor, triggerer."""
+        """Return the process id of a part: a server, alert-sink, api-server, scheduler, dag-processor, triggerer."""
         return int(launcher.describe(self.state_dir)["parts"][part]["pid"])
 
     def kill(self, part: str, *, keep_orphans: bool = False) -> int:

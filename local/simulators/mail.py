@@ -6,6 +6,7 @@ import asyncio
 import base64
 import logging
 import secrets
+import ssl
 import time
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -28,22 +29,33 @@ class Mail:
         self._settings = settings
         self._inbox = inbox
         self._faults = faults
+        self._tls = _context(settings.certificate)
+        self._sessions: WeakSet[SMTP] = WeakSet()
         self._refused: WeakSet[SMTP] = WeakSet()
         # At each login aiosmtpd warns of an attribute that it sets itself.
         logging.getLogger("mail.log").setLevel(logging.ERROR)
 
     def protocol(self) -> SMTP:
         """Return the protocol of one connection."""
-        return SMTP(
+        session = SMTP(
             self,
             hostname="simulator.localhost",
             ident="simulated mail server",
             data_size_limit=MOST_BYTES,
             enable_SMTPUTF8=True,
-            auth_require_tls=False,  # loopback only
+            tls_context=self._tls,
+            require_starttls=self._tls is not None,
+            auth_require_tls=self._tls is not None,
             authenticator=self._authenticate,
             loop=asyncio.get_running_loop(),
         )
+        self._sessions.add(session)
+        return session
+
+    def close(self) -> None:
+        """End the sessions clients have left open."""
+        for session in list(self._sessions):
+            _close(session)
 
     # --- hooks -----------------------------------------------------------------------------------
     async def handle_EHLO(  # noqa: N802
@@ -152,6 +164,14 @@ def _attachment(part: Any) -> dict[str, Any]:
         "size": len(content),
         "content": base64.b64encode(content).decode(),
     }
+
+
+def _context(certificate: str) -> ssl.SSLContext | None:
+    if not certificate:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    return context
 
 
 def _close(server: SMTP) -> None:

@@ -31,7 +31,8 @@ class Simulators:
         self.inbox = Inbox(Path(settings.journal) if settings.journal else None)
         self.faults = Faults()
         self._runner: web.AppRunner | None = None
-        self._mail: asyncio.Server | None = None
+        self._mail = Mail(self.settings, self.inbox, self.faults)
+        self._mail_server: asyncio.Server | None = None
 
     async def start(self) -> None:
         """Begin to answer."""
@@ -42,13 +43,13 @@ class Simulators:
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
         await self._runner.setup()
         await web.SockSite(self._runner, self._http).start()
-        mail = Mail(self.settings, self.inbox, self.faults)
-        self._mail = await asyncio.get_running_loop().create_server(mail.protocol, sock=self._smtp)
+        self._mail_server = await asyncio.get_running_loop().create_server(self._mail.protocol, sock=self._smtp)
 
     async def stop(self) -> None:
         """Stop answering; requests that hang go on first."""
         self.faults.clear()
-        if self._mail is not None:
+        if self._mail_server is not None:
+            self._mail_server.close()
             self._mail.close()
         if self._runner is not None:
             await self._runner.cleanup()

@@ -52,7 +52,10 @@ SECRETS: dict[str, Callable[[], str]] = {
 
 @dataclass(frozen=True)
 class Settings:
-    """Ports (0: any free one), secrets, and where received messages are kept ("": only in memory)."""
+    """Ports (0: any free one), secrets, and where received messages are kept ("": only in memory).
+
+    With a certificate (a PEM file, key included) the mail server wants STARTTLS, as real ones do.
+    """
 
     http_port: int
     smtp_port: int
@@ -62,6 +65,7 @@ class Settings:
     sentry_key: str
     reader_key: str
     journal: str = ""
+    certificate: str = ""
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -105,11 +109,13 @@ class Settings:
         mail = {
             "from_email": MAIL_FROM,
             "to_email": MAIL_TO,
-            "disable_tls": "true",
             "disable_ssl": "true",
             "timeout": "5",
             "retry_limit": "0",
         }
+        if not self.certificate:
+            # Only when it is so: Airflow's hook takes the word `false` for true.
+            mail["disable_tls"] = "true"
         return {
             SLACK: _url(
                 "slack", "", self.slack_token, self.http_port, {"base_url": self.slack_url, "channel": CHANNEL}

@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.error import HTTPError
@@ -20,9 +20,13 @@ Entries = list[dict[str, Any]]
 
 
 class AlertSink:
-    """Slack, a mail server and Sentry on free ports, empty at first; they end with the `with` block."""
+    """Slack, a mail server and Sentry on free ports, empty at first; they end with the `with` block.
 
-    def __init__(self) -> None:
+    `certificate` makes the mail server want STARTTLS (`certificate.make`); clients trust it through SSL_CERT_FILE.
+    """
+
+    def __init__(self, *, certificate: Path | None = None) -> None:
+        self._certificate = "" if certificate is None else str(certificate)
         self._thread: _Thread | None = None
         self._root = self._key = ""
         # Variables of the three connections: AIRFLOW_CONN_SLACK_ALERTS, _SMTP_ALERTS, _SENTRY.
@@ -37,7 +41,8 @@ class AlertSink:
         return sink
 
     def __enter__(self) -> Self:
-        self._thread = _Thread()
+        made = {name: make() for name, make in SECRETS.items()}
+        self._thread = _Thread(Settings(http_port=0, smtp_port=0, certificate=self._certificate, **made))
         self._attach(self.settings.inbox_url)
         self.connections = self.settings.connections()
         return self
@@ -133,45 +138,38 @@ class AlertSink:
 class _Thread:
     """An event loop of its own for the simulators of one test."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
         self._started = threading.Event()
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._end = asyncio.Event()
         self._failure: BaseException | None = None
-        self._settings: Settings | None = None
         self._thread = threading.Thread(target=self._run, name="alert-sink", daemon=True)
         self._thread.start()
         self._started.wait()
         if self._failure is not None:
             raise self._failure
 
-    @property
-    def settings(self) -> Settings:
-        if self._settings is None:
-            raise RuntimeError("not started")
-        return self._settings
-
     def end(self) -> None:
-        self._loop.call_soon_threadsafe(self._end.set)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._end.set)
         self._thread.join()
 
     def _run(self) -> None:
-        with ExitStack() as stack:
-            stack.callback(self._loop.close)
-            try:
-                self._loop.run_until_complete(self._serve())
-            except BaseException as error:  # noqa: BLE001 - the thread that waits for the start gets it
-                self._failure = error
-            finally:
-                self._started.set()
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:  # noqa: BLE001 - the thread that waits for the start gets it
+            self._failure = error
+        finally:
+            self._started.set()
 
     async def _serve(self) -> None:
         from local.simulators.server import Simulators
 
-        made = {name: make() for name, make in SECRETS.items()}
-        simulators = Simulators(Settings(http_port=0, smtp_port=0, **made))
+        self._loop = asyncio.get_running_loop()
+        simulators = Simulators(self.settings)
         await simulators.start()
-        self._settings = simulators.settings
+        self.settings = simulators.settings
         self._started.set()
         await self._end.wait()
         await simulators.stop()

@@ -12,6 +12,7 @@ import pytest
 
 from local import declared, launcher
 from local.layout import ROOT
+from local.simulators.settings import SLACK
 from local.testing import AirflowSystem
 
 pytestmark = [pytest.mark.servers, pytest.mark.airflow]
@@ -89,6 +90,19 @@ def test_workers_of_a_killed_scheduler_can_be_kept(airflow_system: AirflowSystem
         assert {p.pid for p in airflow_system.orphans()} == workers
     finally:
         airflow_system.end_orphans()
+
+
+def test_alerts_have_somewhere_to_go(airflow_system: AirflowSystem, monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.providers.slack.hooks.slack import SlackHook
+
+    monkeypatch.setenv(SLACK, airflow_system.env[SLACK])
+    slack = SlackHook(slack_conn_id="slack_alerts")
+    slack.call("chat.postMessage", json={"channel": "#alerts", "text": "before the kill"})
+    airflow_system.wait_for("alert-sink", airflow_system.kill("alert-sink"))
+    slack.call("chat.postMessage", json={"channel": "#alerts", "text": "after the kill"})
+    texts = [message["text"] for message in airflow_system.alerts.slack_messages()]
+    assert [text for text in texts if "the kill" in text] == ["before the kill", "after the kill"]
+    assert airflow_system.env.items() >= airflow_system.alerts.connections.items()
 
 
 def test_killed_postgres_does_not_take_airflow_down_for_long(airflow_system: AirflowSystem) -> None:

@@ -34,5 +34,6 @@ def test_demo_runs_every_pipeline_and_ends(tmp_path: Path) -> None:
         assert rows_out > 50_000
         assert "wait as dead letters" in done.stdout
         assert "http://127.0.0.1:" in done.stdout
+        assert "alerts     http://127.0.0.1:" in done.stdout
     finally:
         launcher.stop(state)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import smtplib
+import ssl
 import time
 from email.message import EmailMessage
+from pathlib import Path
 
 import pytest
 
+from local.simulators import certificate
 from local.simulators.settings import MAIL_LOGIN
 from local.simulators.testing import AlertSink
 
@@ -97,3 +100,23 @@ def test_a_slow_server_answers_in_the_end(alert_sink: AlertSink) -> None:
     alert_sink.behave("smtp", "hang", seconds=0.2)
     send(alert_sink)
     assert len(alert_sink.emails()) == 1
+
+
+def test_with_a_certificate_starttls_is_wanted_and_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.providers.smtp.hooks.smtp import SmtpHook
+
+    pem = certificate.make(tmp_path / "mail.pem")
+    with AlertSink(certificate=pem) as sink:
+        with smtplib.SMTP("127.0.0.1", sink.settings.smtp_port, timeout=3) as client:
+            with pytest.raises(smtplib.SMTPNotSupportedError):
+                client.login(MAIL_LOGIN, sink.settings.smtp_password)
+            with pytest.raises(smtplib.SMTPSenderRefused, match="STARTTLS"):
+                client.send_message(mail())
+        # Nobody vouches for the certificate yet.
+        monkeypatch.setenv("AIRFLOW_CONN_SMTP_ALERTS", sink.connections["AIRFLOW_CONN_SMTP_ALERTS"])
+        with pytest.raises(ssl.SSLCertVerificationError), SmtpHook(smtp_conn_id="smtp_alerts"):
+            pass
+        monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+        with SmtpHook(smtp_conn_id="smtp_alerts") as hook:
+            hook.send_email_smtp(to="on-call@localhost", subject="encrypted", html_content="x")
+        assert [found["subject"] for found in sink.emails()] == ["encrypted"]
