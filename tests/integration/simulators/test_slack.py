@@ -98,6 +98,7 @@ def test_time_stamps_are_unique_and_ascend(client: WebClient) -> None:
 
 
 # --- what Slack refuses ----------------------------------------------------------------------------
+@pytest.mark.filterwarnings("ignore:The top-level `text` argument is missing")
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,45 +16,61 @@ def journal(tmp_path: Path) -> Path:
     return tmp_path / "sink" / "inbox.jsonl"
 
 
-def test_everything_is_there_after_a_restart(journal: Path) -> None:
-    first = Inbox(journal)
+@pytest.fixture
+def open_inbox(journal: Path) -> Iterator[Callable[[], Inbox]]:
+    """Open the journal anew; those before are not closed, as after a kill."""
+    opened: list[Inbox] = []
+
+    def open_one() -> Inbox:
+        opened.append(Inbox(journal))
+        return opened[-1]
+
+    yield open_one
+    for box in opened:
+        box.close()
+
+
+def test_everything_is_there_after_a_restart(open_inbox: Callable[[], Inbox], journal: Path) -> None:
+    first = open_inbox()
     first.put("slack", "1", {"text": "down"})
     first.put("slack", "2", {"text": "other"})
     first.put("slack", "1", {"text": "up"})
     first.put("email", "a", {"subject": "hä\n"})
-    again = Inbox(journal)  # the first was never closed: a kill
+    again = open_inbox()
     assert again.all("slack") == [{"text": "up"}, {"text": "other"}]
     assert again.all("email") == [{"subject": "hä\n"}]
     assert journal.stat().st_mode & 0o077 == 0
 
 
-def test_a_line_cut_off_by_a_kill_is_passed_over(journal: Path) -> None:
-    Inbox(journal).put("slack", "1", {"text": "whole"})
+def test_a_line_cut_off_by_a_kill_is_passed_over(open_inbox: Callable[[], Inbox], journal: Path) -> None:
+    open_inbox().put("slack", "1", {"text": "whole"})
     with journal.open("a") as file:
         file.write('["slack", "2", {"te')
-    again = Inbox(journal)
+    again = open_inbox()
     assert again.all("slack") == [{"text": "whole"}]
     again.put("slack", "3", {"text": "next"})
-    assert [e["text"] for e in Inbox(journal).all("slack")] == ["whole", "next"]
+    assert [e["text"] for e in open_inbox().all("slack")] == ["whole", "next"]
 
 
-def test_only_the_newest_are_kept_and_the_journal_stays_small(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_newest_are_kept_and_the_journal_stays_small(
+    open_inbox: Callable[[], Inbox], journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(inbox, "LIMITS", {"slack": 3, "email": 1, "sentry": 1, "file": 1})
-    box = Inbox(journal)
+    box = open_inbox()
     for number in range(200):
         box.put("slack", str(number), {"n": number})
         assert len(journal.read_text().splitlines()) <= 4 * 6 + 1
     assert [e["n"] for e in box.all("slack")] == [197, 198, 199]
-    assert [e["n"] for e in Inbox(journal).all("slack")] == [197, 198, 199]
+    assert [e["n"] for e in open_inbox().all("slack")] == [197, 198, 199]
 
 
-def test_clearing_is_kept_too(journal: Path) -> None:
-    box = Inbox(journal)
+def test_clearing_is_kept_too(open_inbox: Callable[[], Inbox]) -> None:
+    box = open_inbox()
     box.put("slack", "1", {})
     before = box.version
     box.clear()
     assert box.version != before, "an open page notices"
-    assert Inbox(journal).all("slack") == []
+    assert open_inbox().all("slack") == []
 
 
 def test_without_a_journal_nothing_touches_the_disk() -> None:
