@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import redis
     from airflow.sdk import Connection
 
+    from include.operations.breaker import Call
+
 REDIS = "organism_redis"
 NEO4J = "organism_neo4j"
 WAREHOUSE = "warehouse"
@@ -88,7 +90,10 @@ def redis_client(conn_id: str = REDIS, *, quick: bool = False) -> Iterator[redis
         protocol=2,
         **(tls if encrypted else {}),
     )
-    with redis.Redis.from_pool(pool) as client:
+    with redis.Redis.from_pool(pool) as client, _guarded("redis", quick) as call:
+        if call.probing:
+            client.ping()
+            call.reached()
         yield client
 
 
@@ -109,8 +114,23 @@ def neo4j_driver(conn_id: str = NEO4J) -> Iterator[tuple[neo4j.Driver, str | Non
         # "The constraint exists already", several times a run, is no news.
         notifications_disabled_classifications=["SCHEMA", "UNRECOGNIZED"],
     )
-    with driver:
+    with driver, _guarded("neo4j", quick=False) as call:
+        if call.probing:
+            driver.verify_connectivity()
+            call.reached()
         yield driver, found.schema or None
+
+
+@contextmanager
+def _guarded(service: str, quick: bool) -> Iterator[Call]:
+    """The service's circuit breaker, for the work of tasks; what is done beside it must not be refused."""
+    from include.operations.breaker import Call, guarded
+
+    if quick:
+        yield Call()
+        return
+    with guarded(service) as call:
+        yield call
 
 
 def _on(value: object) -> bool:
@@ -138,12 +158,16 @@ def warehouse(conn_id: str = WAREHOUSE, *, quick: bool = False) -> Iterator[psyc
     limits = f"-c statement_timeout={seconds}s -c idle_in_transaction_session_timeout={seconds}s"
     # The connection's own options come last, so that they win.
     arguments["options"] = f"{limits} {arguments.get('options', '')}".rstrip()
-    with psycopg.connect(
-        **arguments,
-        **_KEEPALIVE,
-        connect_timeout=_QUICK_S if quick else _CONNECT_S,
-        application_name="pipelines",
-    ) as connection:
+    with (
+        _guarded("postgres", quick) as call,
+        psycopg.connect(
+            **arguments,
+            **_KEEPALIVE,
+            connect_timeout=_QUICK_S if quick else _CONNECT_S,
+            application_name="pipelines",
+        ) as connection,
+    ):
+        call.reached()
         yield connection
 
 

@@ -46,6 +46,8 @@ class Rule(NamedTuple):
 
 AUTH: Final = Verdict(ErrorClass.AUTH, transient=False)
 RATE_LIMIT: Final = Verdict(ErrorClass.RATE_LIMIT, transient=True)
+# Waiting helps, but not within a run.
+DAILY_LIMIT: Final = Verdict(ErrorClass.RATE_LIMIT, transient=False)
 NETWORK: Final = Verdict(ErrorClass.NETWORK, transient=True)
 TIMEOUT: Final = Verdict(ErrorClass.TIMEOUT, transient=True)
 DATABASE: Final = Verdict(ErrorClass.DATABASE, transient=True)
@@ -189,6 +191,7 @@ RULES: Final[dict[str, Rule]] = {
     "ssl.SSLCertVerificationError": Rule(AUTH),
     "ssl.SSLError": Rule(NETWORK),
     "subprocess.TimeoutExpired": Rule(TIMEOUT),
+    "multiprocessing.context.TimeoutError": Rule(TIMEOUT),
     "urllib.error.HTTPError": Rule(NETWORK, reader="http"),
     "urllib.error.URLError": Rule(NETWORK, inner="reason", refine=True),
     "http.client.InvalidURL": Rule(VALIDATION),
@@ -226,6 +229,43 @@ RULES: Final[dict[str, Rule]] = {
     "urllib3.exceptions.SSLError": Rule(NETWORK, inner="args", refine=True),
     "urllib3.exceptions.LocationValueError": Rule(VALIDATION),
     "urllib3.exceptions.HTTPError": Rule(NETWORK),
+    "aiohttp.client_exceptions.ClientResponseError": Rule(NETWORK, reader="http"),
+    "aiohttp.client_exceptions.TooManyRedirects": Rule(VALIDATION),
+    "aiohttp.client_exceptions.ClientConnectorCertificateError": Rule(AUTH),
+    "aiohttp.client_exceptions.ClientConnectorError": Rule(NETWORK, reader="errno", refine=True),
+    "aiohttp.client_exceptions.ServerTimeoutError": Rule(TIMEOUT),
+    "aiohttp.client_exceptions.InvalidURL": Rule(VALIDATION),
+    "aiohttp.client_exceptions.NonHttpUrlClientError": Rule(VALIDATION),
+    "aiohttp.client_exceptions.ClientError": Rule(NETWORK, reader="errno"),
+    "httplib2.error.RedirectLimit": Rule(VALIDATION),
+    "httplib2.error.RedirectMissingLocation": Rule(VALIDATION),
+    "httplib2.error.RelativeURIError": Rule(VALIDATION),
+    "httplib2.error.HttpLib2Error": Rule(NETWORK),
+    # Salesforce
+    "simple_salesforce.exceptions.SalesforceAuthenticationFailed": Rule(AUTH, reader="salesforce"),
+    "simple_salesforce.exceptions.SalesforceError": Rule(VALIDATION, reader="salesforce"),
+    # A bulk job that failed on their side; a wrong query is refused before.
+    "simple_salesforce.exceptions.SalesforceOperationError": Rule(NETWORK, refine=True),
+    # Google
+    "googleapiclient.errors.HttpError": Rule(NETWORK, reader="google"),
+    "googleapiclient.errors.InvalidJsonError": Rule(NETWORK),
+    "googleapiclient.errors.Error": Rule(VALIDATION),
+    "google.api_core.exceptions.RetryError": Rule(TIMEOUT, inner="_cause", refine=True),
+    "google.api_core.exceptions.GoogleAPICallError": Rule(NETWORK, reader="http"),
+    "google.auth.exceptions.TransportError": Rule(NETWORK, inner="args", refine=True),
+    "google.auth.exceptions.TimeoutError": Rule(TIMEOUT),
+    "google.auth.exceptions.ResponseError": Rule(NETWORK),
+    "google.auth.exceptions.GoogleAuthError": Rule(AUTH, reader="google_auth"),
+    # Slack
+    "slack_sdk.errors.SlackApiError": Rule(NETWORK, reader="slack"),
+    "slack_sdk.errors.SlackTokenRotationError": Rule(AUTH, inner="api_error", refine=True),
+    "slack_sdk.errors.BotUserAccessError": Rule(AUTH),
+    "slack_sdk.errors.SlackClientNotConnectedError": Rule(NETWORK),
+    "slack_sdk.errors.SlackClientError": Rule(VALIDATION),
+    # Mail and Sentry
+    "smtplib.SMTPNotSupportedError": Rule(VALIDATION),
+    "smtplib.SMTPException": Rule(NETWORK, reader="smtp"),
+    "sentry_sdk.utils.BadDsn": Rule(VALIDATION),
     # Redis
     "redis.exceptions.AuthenticationError": Rule(AUTH, reader="redis"),
     "redis.exceptions.AuthorizationError": Rule(AUTH, reader="redis"),
@@ -312,6 +352,11 @@ SERVICE: Final[dict[str, str]] = {
     "smtplib": "smtp",
     "sentry_sdk": "sentry",
 }
+# Instead of what its class says.
+DAILY_LIMIT_TO_DO: Final = "Nothing today: calls are refused until the limit is reset. If it happens often, raise it."
+
+# Codes by which a server in good health answers: what was asked for collided with somebody else. They begin so.
+ANSWERED: Final = ("40", "55", "NOGROUP", "TRYAGAIN", "WatchError", "LockError", "Neo.TransientError.Transaction.")
 
 # The author of a task raised one of these to say "do not try again"; the class is that of the cause.
 NEVER_AGAIN: Final = frozenset({"airflow.sdk.exceptions.AirflowFailException"})

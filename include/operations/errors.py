@@ -6,22 +6,22 @@ Only types, statuses and codes decide. The words of a message never do, and no m
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
 from include.operations import error_rules as rules
+from include.operations.error_readers import READERS, parse_retry_after, peek, retry_after, until_reset
 from include.operations.error_rules import ErrorClass, Rule, Verdict
 
 __all__ = [
+    "BreakerOpen",
     "Classification",
+    "DailyLimitReached",
     "ErrorClass",
     "InputRejected",
     "LeaseHeld",
@@ -84,6 +84,24 @@ class LeaseHeld(PipelineError):  # noqa: N818 - named for what happened
     error_class = ErrorClass.DATABASE
     transient = True
     code = "LEASE_HELD"
+
+
+class BreakerOpen(PipelineError):  # noqa: N818 - named for what happened
+    """The service has failed again and again a moment ago; this call was not tried. `retry_after` says how long."""
+
+    error_class = ErrorClass.NETWORK
+    transient = True
+    code = "BREAKER_OPEN"
+
+
+class DailyLimitReached(PipelineError):  # noqa: N818 - named for what happened
+    """The service allows no more for now; `retry_after` is the time until it is worth asking again.
+
+    A client raises it `from` the error of the library, by which the service is known.
+    """
+
+    error_class = ErrorClass.RATE_LIMIT
+    code = "DAILY_LIMIT"
 
 
 class ServerUnsupported(PipelineError):  # noqa: N818 - named for what happened
@@ -150,10 +168,14 @@ def _judge(exc: BaseException, now: datetime, seen: frozenset[int]) -> Classific
         return replace(inner or _made(rules.UNKNOWN, "AirflowFailException", name), transient=False)
     if rule is None:
         return _judge_next(exc, now, seen)
-    read = _READERS[rule.reader](exc) if rule.reader else None
+    read = READERS[rule.reader](exc) if rule.reader else None
     if read is not None:
         verdict, code = read
-        return replace(_made(verdict, code, _dotted(type(exc))), retry_after=_retry_after(exc, now))
+        made = _made(verdict, code, _dotted(type(exc)))
+        if verdict == rules.DAILY_LIMIT:
+            wait = retry_after(exc, now) or until_reset(_service(exc), now)
+            return replace(made, retry_after=wait, what_to_do=rules.DAILY_LIMIT_TO_DO)
+        return replace(made, retry_after=retry_after(exc, now))
     if rule.refine and (inner := _judge_wrapped(exc, rule, now, seen)) is not None:
         return inner
     if rule.verdict is None:
@@ -176,7 +198,7 @@ def _judge_wrapped(exc: BaseException, rule: Rule, now: datetime, seen: frozense
 
 
 def _wrapped(exc: BaseException, rule: Rule) -> Iterator[BaseException]:
-    carried = _peek(exc, rule.inner) if rule.inner else None
+    carried = peek(exc, rule.inner) if rule.inner else None
     for value in carried if isinstance(carried, tuple) else (carried,):
         if isinstance(value, BaseException):
             yield value
@@ -211,112 +233,6 @@ def _rule_for(exc: BaseException) -> tuple[str, Rule | None]:
 
 def _dotted(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _peek(thing: object, name: str) -> Any:
-    try:
-        return getattr(thing, name, None)
-    except Exception:  # noqa: BLE001 - a property of a foreign class may raise anything; then it has no value
-        return None
-
-
-# --- readers: (verdict, code) from what the exception carries, None when it carries nothing -----------------------
-def _read_http(exc: BaseException) -> tuple[Verdict, str] | None:
-    status = _peek(_peek(exc, "response"), "status_code")
-    if status is None:
-        status = _peek(exc, "code")
-    if not isinstance(status, int):
-        return None
-    verdict = rules.HTTP_STATUS.get(status) or rules.HTTP_HUNDREDS.get(status // 100)
-    return (verdict, f"HTTP_{status}") if verdict else None
-
-
-def _read_sqlstate(exc: BaseException) -> tuple[Verdict, str] | None:
-    state = _peek(exc, "sqlstate") or _peek(exc, "pgcode")
-    if not isinstance(state, str) or not re.fullmatch(r"[0-9A-Z]{5}", state):
-        return _read_failed_login(exc)
-    verdict = rules.SQLSTATE.get(state) or rules.SQLSTATE_CLASS.get(state[:2]) or rules.DATABASE_FOR_GOOD
-    return verdict, state
-
-
-def _read_failed_login(exc: BaseException) -> tuple[Verdict, str] | None:
-    """Tell a refused login from an unreachable server: libpq gives no SQLSTATE for either.
-
-    It does say whether it came as far as the password. A missing database, or slots kept for superusers, look the
-    same from here, since the server reports them after the login.
-    """
-    connection = _peek(exc, "pgconn")
-    asked = _peek(connection, "needs_password") is True or _peek(connection, "used_password") is True
-    return (rules.AUTH, "LOGIN_REFUSED") if asked and _peek(connection, "backend_pid") == 0 else None
-
-
-def _read_neo4j(exc: BaseException) -> tuple[Verdict, str] | None:
-    code = _peek(exc, "code")
-    if not isinstance(code, str) or code == rules.NEO4J_NO_CODE or not re.fullmatch(r"Neo(\.[A-Za-z0-9]+){3}", code):
-        return None
-    verdict = rules.NEO4J_CODE.get(code)
-    if verdict is None:
-        prefixes = sorted(rules.NEO4J_PREFIX, key=len, reverse=True)
-        verdict = next((rules.NEO4J_PREFIX[prefix] for prefix in prefixes if code.startswith(prefix)), None)
-    return (verdict, code) if verdict else None
-
-
-def _read_redis(exc: BaseException) -> tuple[Verdict, str] | None:
-    """Read the reply's code word: kept by redis-py for some codes, else the first word of the reply."""
-    word = _peek(exc, "status_code")
-    if word not in rules.REDIS_CODE:
-        text = exc.args[0] if exc.args and isinstance(exc.args[0], str) else ""
-        # In a pipeline redis-py puts its own frame before the reply.
-        word = text.rpartition(" of pipeline caused error: ")[2].partition(" ")[0]
-    return (rules.REDIS_CODE[word], word) if word in rules.REDIS_CODE else None
-
-
-def _read_errno(exc: BaseException) -> tuple[Verdict, str] | None:
-    number = _peek(exc, "errno")
-    verdict = rules.ERRNO.get(number) if isinstance(number, int) else None
-    return (verdict, errno.errorcode[number]) if verdict else None
-
-
-def _read_airflow_api(exc: BaseException) -> tuple[Verdict, str] | None:
-    kind = _peek(_peek(_peek(exc, "error"), "error"), "value")
-    verdict = rules.AIRFLOW_API.get(kind) if isinstance(kind, str) else None
-    return (verdict, kind) if verdict else None
-
-
-_READERS: dict[str, Callable[[BaseException], tuple[Verdict, str] | None]] = {
-    "http": _read_http,
-    "sqlstate": _read_sqlstate,
-    "neo4j": _read_neo4j,
-    "redis": _read_redis,
-    "errno": _read_errno,
-    "airflow_api": _read_airflow_api,
-}
-
-
-def _retry_after(exc: BaseException, now: datetime) -> timedelta | None:
-    headers = _peek(_peek(exc, "response"), "headers") or _peek(exc, "headers")
-    get = _peek(headers, "get")
-    try:
-        value = get("Retry-After") if callable(get) else None
-    except Exception:  # noqa: BLE001 - foreign headers object; without a readable value there is no Retry-After
-        return None
-    return parse_retry_after(value, now)
-
-
-def parse_retry_after(value: object, now: datetime) -> timedelta | None:
-    """Read a Retry-After header, seconds or an HTTP date; None when it is neither. A moment past is no wait."""
-    if not isinstance(value, str):
-        return None
-    value = value.strip()
-    try:
-        if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
-            return timedelta(seconds=float(value))
-        moment = parsedate_to_datetime(value)
-        # A date without a zone is UTC by the HTTP standard.
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return max(moment - now, timedelta(0))
-    except (ValueError, OverflowError):
-        return None
 
 
 def _service(exc: BaseException | None) -> str | None:

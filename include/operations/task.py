@@ -27,6 +27,7 @@ from airflow.sdk.exceptions import (
 )
 
 from include.operations import bookkeeping, context, run_errors, usage
+from include.operations.breaker import SERVICES, breaker
 from include.operations.error_rules import ErrorClass
 from include.operations.errors import classify
 from include.operations.log import log_event
@@ -188,11 +189,19 @@ class _Try:
             **row["context"],
         )
         _count(self._place, found.error_class)
+        if found.error_class is ErrorClass.RATE_LIMIT and retry_in is None and found.retry_after is not None:
+            _stop(row["service"], found.retry_after, found.code)
         return row
 
     def _previous(self) -> dict[str, Any] | None:
         number = self._place["try_number"]
         return self._place | {"try_number": number - 1} if number > 1 else None
+
+
+def _stop(service: str | None, wait: timedelta, code: str) -> None:
+    """Spare the other tasks of a service that allows no more the calls that would be refused."""
+    if service in SERVICES:
+        breaker(service).stop(wait, code)
 
 
 def _measure(place: Mapping[str, Any], used: usage.Usage) -> None:

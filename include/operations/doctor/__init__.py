@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from include.connections import METADATA, NEO4J, REDIS, WAREHOUSE
-from include.operations.doctor import alert_channels, installation, secrets, servers, settings
+from include.operations.doctor import alert_channels, breakers, installation, secrets, servers, settings
 from include.operations.doctor.finding import Finding, Level, failed
 
 __all__ = ["Finding", "Level", "examine", "examine_start"]
@@ -31,6 +31,7 @@ def examine() -> Iterator[Finding]:
             (WAREHOUSE, lambda: servers.check_warehouse(clocks)),
             (METADATA, lambda: servers.check_metadata(clocks)),
             ("clocks", clocks.findings),
+            ("breakers", breakers.check),
             ("time zone", settings.time_zone),
             ("alerts", alert_channels.check),
             ("secrets", secrets.check_connections),

@@ -5,7 +5,7 @@ import importlib
 import pytest
 
 from include.operations import error_rules as rules
-from include.operations.errors import _READERS
+from include.operations.error_readers import READERS
 
 
 @pytest.mark.parametrize("name", sorted({*rules.RULES, *rules.NEVER_AGAIN}))
@@ -18,7 +18,7 @@ def test_every_rule_names_a_real_exception_class(name):
 
 @pytest.mark.parametrize(("name", "rule"), rules.RULES.items())
 def test_rules_are_complete(name, rule):
-    assert not rule.reader or rule.reader in _READERS
+    assert not rule.reader or rule.reader in READERS
     assert rule.verdict is not None or rule.reader
     assert not rule.inner or rule.refine
 
