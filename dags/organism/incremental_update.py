@@ -35,6 +35,7 @@ DEFAULTS = dag_defaults(
     tags=["organism", "stream", "graph"],
     task_timeout=timedelta(minutes=10),
     run_timeout=timedelta(minutes=30),
+    last_chance=timedelta(minutes=2),
 )
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypedDict
 
 from include.operations.callbacks import report_failure, report_success
-from include.operations.retry import ClassRetryPolicy
+from include.operations.retry import retry_arguments
 
 # The tags a DAG may carry: the domain first, then what it touches. The policy test holds DAGs to this list.
 DOMAINS: Final = frozenset({"organism", "vms", "operations"})
@@ -42,12 +42,14 @@ def dag_defaults(
     task_timeout: timedelta,
     run_timeout: timedelta,
     max_active_runs: int = 1,
+    last_chance: timedelta | None = None,
 ) -> DagDefaults:
     """Return what every DAG is given: `@dag(schedule=..., doc_md=__doc__, **dag_defaults(...))`.
 
     `task_timeout` ends one try of a task, `run_timeout` the whole run with its waits between tries. The failure
     callback hangs on the tasks and on the DAG, because Airflow does not call the task's when a process is killed; the
     success callback on the DAG alone, because incidents end by good runs.
+    `last_chance` gives a task whose retries a transient error has used up one more try after so long a pause.
     """
     if unknown := sorted(set(tags) - ALLOWED_TAGS):
         raise ValueError(f"tags {unknown} are not in ALLOWED_TAGS of include/operations/dag_defaults.py")
@@ -61,8 +63,7 @@ def dag_defaults(
         on_success_callback=report_success,
         default_args={
             "owner": owner,
-            "retries": 3,
-            "retry_policy": ClassRetryPolicy(),
+            **retry_arguments(last_chance=last_chance),
             # Of a killed process there is no exception to ask the policy about.
             "retry_delay": KILLED_RETRY_DELAY,
             "execution_timeout": task_timeout,

@@ -42,7 +42,7 @@ def _of_status(status: object, first: Mapping[int, Verdict] | None = None) -> Fo
 
 def _read_http(exc: BaseException) -> Found:
     response = peek(exc, "response")
-    for thing, name in ((response, "status_code"), (exc, "code"), (exc, "status"), (response, "status")):
+    for thing, name in ((response, "status_code"), (exc, "status"), (exc, "code")):
         if isinstance(status := peek(thing, name), int):
             return _of_status(status)
     return None

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from airflow.sdk import RetryAction, RetryDecision, RetryPolicy
 
@@ -129,6 +129,22 @@ class ClassRetryPolicy(RetryPolicy):
         if delay is None:
             return RetryDecision.fail(reason)
         return RetryDecision.retry(delay, f"{reason} wait={delay.total_seconds():.0f}s")
+
+
+class RetryArguments(TypedDict):
+    """Arguments of a task."""
+
+    retries: int
+    retry_policy: ClassRetryPolicy
+
+
+def retry_arguments(
+    *, delays: Mapping[ErrorClass, timedelta] | None = None, last_chance: timedelta | None = None
+) -> RetryArguments:
+    """Return what gives a task the policy: it, and as many retries as it may ask for. See `ClassRetryPolicy`."""
+    retries = max(MAX_RETRIES.values()) + (last_chance is not None)
+    policy = ClassRetryPolicy(tuple(sorted((delays or {}).items())), last_chance)
+    return RetryArguments(retries=retries, retry_policy=policy)
 
 
 def next_try_in(exception: BaseException, context: Context) -> timedelta | None:

@@ -31,7 +31,7 @@ from include.operations.breaker import SERVICES, breaker
 from include.operations.error_rules import ErrorClass
 from include.operations.errors import classify
 from include.operations.log import log_event
-from include.operations.retry import ClassRetryPolicy, next_try_in
+from include.operations.retry import next_try_in, retry_arguments
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -59,6 +59,7 @@ def resilient_task(
     *,
     object_name: str | None = ...,
     delays: Mapping[ErrorClass, timedelta] | None = ...,
+    last_chance: timedelta | None = ...,
     **arguments: Any,
 ) -> Callable[[Callable[..., R]], Task[..., R]]: ...
 
@@ -69,6 +70,7 @@ def resilient_task(
     *,
     object_name: str | None = None,
     delays: Mapping[ErrorClass, timedelta] | None = None,
+    last_chance: timedelta | None = None,
     **arguments: Any,
 ) -> Task[..., R] | Callable[[Callable[..., R]], Task[..., R]]:
     """Make a task of a function, as `airflow.sdk.task` does, with all that a task of this repository needs.
@@ -77,14 +79,15 @@ def resilient_task(
         function: what the task does.
         object_name: what the task works on, e.g. a Salesforce object; goes into log lines and error rows.
         delays: first waits of this task by error class, where the usual ones do not fit.
+        last_chance: pause before one more try, as in `dag_defaults`; name it again when `delays` are given.
         **arguments: of `airflow.sdk.task`: pool, task_id, execution_timeout, trigger_rule...
     """
 
     def make(body: Callable[..., R]) -> Task[..., R]:
-        given = dict(arguments)
-        if delays:
-            given["retry_policy"] = ClassRetryPolicy(tuple(sorted(delays.items())))
-        return cast("Task[..., R]", task(**given)(resilient(body, object_name=object_name)))
+        # Without waits of its own the task has those of its DAG.
+        if delays or last_chance:
+            arguments.update(retry_arguments(delays=delays, last_chance=last_chance))
+        return cast("Task[..., R]", task(**arguments)(resilient(body, object_name=object_name)))
 
     return make if function is None else make(function)
 

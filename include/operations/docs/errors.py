@@ -6,7 +6,10 @@ import errno
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
+from include.operations import breaker_state
 from include.operations import error_rules as rules
+from include.operations import error_services as services
+from include.operations.breaker import SERVICES
 from include.operations.dag_defaults import KILLED_RETRY_DELAY
 from include.operations.error_rules import ErrorClass, Verdict
 from include.operations.errors import PipelineError
@@ -36,7 +39,17 @@ The wait before the next try is drawn at random from a window, from a tenth of i
 with each try, up to {MAX_DELAY // timedelta(minutes=1)} minutes.
 
 A `Retry-After` is waited out in full, plus up to a tenth; one of more than {MAX_RETRY_AFTER // timedelta(minutes=1)}
-minutes fails the task now, so that a human learns of it. A cleared task starts counting anew.
+minutes fails the task now, so that a human learns of it. A cleared task starts counting anew. A task can have first
+waits of its own (`resilient_task(delays=...)`), and a DAG one last try after a longer pause
+(`dag_defaults(last_chance=...)`, [decision 0007](decisions/0007-run-level-retry.md)).
+
+Each service ({", ".join(SERVICES)}) has one circuit breaker
+for all tasks: after {breaker_state.FAILURES_IN_A_ROW} failures in a row, or {breaker_state.FAILURES_OF_LAST} among the
+last {breaker_state.LAST_CALLS} calls, all fail at once (BREAKER_OPEN)
+for {breaker_state.OPEN_S:.0f} s, then one tries.
+A daily limit keeps it open until the limit is reset (DAILY_LIMIT): Google's at midnight in California; Salesforce's
+counts the last 24 hours, so one call asks again each hour. `doctor` shows breakers that are open
+([decision 0006](decisions/0006-circuit-breakers.md)).
 
 What no exception reports (a killed process, a lost heartbeat) does not reach the policy: Airflow then tries again
 after the task's `retry_delay`, {KILLED_RETRY_DELAY.seconds} s by `dag_defaults`, as often as its `retries` allow.
@@ -74,6 +87,14 @@ def _codes() -> Iterable[str]:
     yield _by_verdict("Neo4j status", rules.NEO4J_CODE, prefixes)
     yield _by_verdict("errno", numbers)
     yield _by_verdict("Airflow task API", rules.AIRFLOW_API)
+    odd = {f"HTTP {key}": value for key, value in services.SALESFORCE_STATUS.items()}
+    daily = {f"REQUEST_LIMIT_EXCEEDED of {name}": rules.DAILY_LIMIT for name in sorted(services.SALESFORCE_DAILY)}
+    yield _by_verdict("Salesforce errorCode, else HTTP status", services.SALESFORCE_CODE, daily, odd)
+    daily = {f"RATE_LIMIT_EXCEEDED of a quota named \\*{services.GOOGLE_DAILY}\\*": rules.DAILY_LIMIT}
+    yield _by_verdict("Google reason, else HTTP status", services.GOOGLE_REASON, daily)
+    yield _by_verdict("Slack error, else HTTP status", services.SLACK_ERROR, {"any other": rules.VALIDATION})
+    replies = {f"any other {key}xx": value for key, value in services.SMTP_HUNDREDS.items()}
+    yield _by_verdict("SMTP reply", services.SMTP_CODE, replies)
     ours = {kind.code: Verdict(kind.error_class, kind.transient) for kind in PipelineError.__subclasses__()}
     yield _by_verdict("Our own", ours)
 
@@ -110,6 +131,8 @@ def _exceptions() -> str:
 def _transient(verdict: Verdict) -> str:
     if verdict.error_class is ErrorClass.UNKNOWN:
         return "once"
+    if verdict == rules.DAILY_LIMIT:
+        return "after the reset"
     return "yes" if verdict.transient else "no"
 
 

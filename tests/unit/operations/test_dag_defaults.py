@@ -44,6 +44,11 @@ def test_a_dag_takes_them():
     assert (made.max_active_runs, made.catchup, set(made.tags)) == (1, False, {"organism", "graph"})
 
 
+def test_a_last_chance_is_one_more_retry():
+    arguments = defaults(last_chance=timedelta(minutes=2))["default_args"]
+    assert (arguments["retries"], arguments["retry_policy"].last_chance) == (4, timedelta(minutes=2))
+
+
 def test_unknown_tags_are_refused():
     with pytest.raises(ValueError, match=r"\['misc'\]"):
         defaults(tags=["organism", "misc"])

@@ -7,13 +7,23 @@ from types import SimpleNamespace
 import pytest
 import redis.exceptions
 from airflow.sdk import RetryAction, RetryDecision
-from airflow.sdk.execution_time.task_runner import _evaluate_retry_policy
+from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout
+from airflow.sdk.execution_time.task_runner import _evaluate_retry_policy, _handle_current_task_failed
 from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.errors import lookup
 
 from include.operations.errors import Classification, ErrorClass, InputRejected, LeaseHeld, LeaseLost
-from include.operations.retry import BASE_DELAY, MAX_DELAY, MAX_RETRY_AFTER, ClassRetryPolicy, retry_delay
+from include.operations.retry import (
+    BASE_DELAY,
+    MAX_DELAY,
+    MAX_RETRY_AFTER,
+    ClassRetryPolicy,
+    next_try_in,
+    retry_delay,
+)
+
+AUTH, RATE, NETWORK, DATABASE, VALIDATION, TIMEOUT, UNKNOWN = ErrorClass
 
 
 def found(error_class, *, transient=True, retry_after=None):
@@ -63,6 +73,32 @@ class TestDelay:
     def test_a_wait_beyond_the_limit_fails_now(self):
         asked = found(ErrorClass.RATE_LIMIT, retry_after=MAX_RETRY_AFTER + timedelta(seconds=1))
         assert retry_delay(asked, 1, low) is None
+
+    def test_a_task_has_waits_of_its_own(self):
+        delays = {ErrorClass.RATE_LIMIT: timedelta(minutes=5)}
+        windows = [retry_delay(found(ErrorClass.RATE_LIMIT), attempt, high, delays=delays) for attempt in (1, 2, 3)]
+        assert windows == [timedelta(minutes=5), MAX_DELAY, MAX_DELAY]
+        assert retry_delay(found(ErrorClass.NETWORK), 1, high, delays=delays) == timedelta(seconds=30)
+        assert retry_delay(found(ErrorClass.NETWORK), 1, high, delays={ErrorClass.NETWORK: MAX_DELAY * 2}) == (
+            MAX_DELAY * 2
+        )
+
+    @pytest.mark.parametrize("error_class", [RATE, NETWORK, TIMEOUT, DATABASE])
+    def test_a_last_chance_after_a_pause(self, error_class):
+        pause = timedelta(minutes=2)
+        waits = [retry_delay(found(error_class), attempt, low, last_chance=pause) for attempt in (3, 4, 5)]
+        assert waits[0] != pause
+        assert waits[1:] == [pause, None]
+        assert retry_delay(found(error_class), 4, high, last_chance=pause) == pause * 1.1
+        longer = found(error_class, retry_after=timedelta(minutes=3))
+        assert retry_delay(longer, 4, low, last_chance=pause) == timedelta(minutes=3)
+
+    @pytest.mark.parametrize("error_class", [ErrorClass.AUTH, ErrorClass.VALIDATION, ErrorClass.UNKNOWN])
+    def test_no_last_chance_when_waiting_does_not_help(self, error_class):
+        for attempt in (2, 4):
+            assert retry_delay(found(error_class), attempt, low, last_chance=timedelta(minutes=2)) is None
+        permanent = found(ErrorClass.DATABASE, transient=False)
+        assert retry_delay(permanent, 4, low, last_chance=timedelta(minutes=2)) is None
 
     @given(
         st.sampled_from(ErrorClass),
@@ -168,3 +204,47 @@ def test_airflow_reaches_the_policy():
     assert decision.action is RetryAction.RETRY
     assert timedelta(seconds=1.5) <= decision.retry_delay <= timedelta(seconds=15)
     assert "class=TIMEOUT" in log.fields["reason"]
+
+
+class Log:
+    def info(self, *args, **fields):
+        pass
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionResetError(),
+        InputRejected("x", what_to_do="y"),
+        AirflowFailException("x"),
+        AirflowTaskTimeout("x"),
+        ZeroDivisionError(),
+    ],
+)
+@pytest.mark.parametrize(("try_number", "max_tries"), [(1, 3), (3, 3), (4, 3), (1, 0), (5, 7), (4, 4)])
+def test_what_happens_next_is_what_airflow_does(error, try_number, max_tries):
+    """Asked before and through Airflow's own function, about the same exception."""
+    task = SimpleNamespace(
+        retries=3, retry_policy=ClassRetryPolicy(last_chance=timedelta(minutes=2)), retry_delay=timedelta(seconds=15)
+    )
+    server = SimpleNamespace(max_tries=max_tries, should_retry=bool(max_tries) and try_number <= max_tries)
+    instance = SimpleNamespace(
+        task=task,
+        try_number=try_number,
+        max_tries=max_tries,
+        _ti_context_from_server=server,
+        _failure_metrics_emitted=True,
+        rendered_map_index=None,
+    )
+    error = type(error)(*error.args, **({"what_to_do": "y"} if isinstance(error, InputRejected) else {}))
+    said = next_try_in(error, {"ti": instance, "task": task})
+    if isinstance(error, AirflowFailException):
+        # Airflow asks nobody about this one.
+        assert said is None
+        return
+    message, state = _handle_current_task_failed(instance, error, Log(), {"ti": instance, "task": task})
+    if said is None:
+        assert state == "failed"
+    else:
+        assert state == "up_for_retry"
+        assert message.retry_delay_seconds == said.total_seconds()
