@@ -151,7 +151,7 @@ def warehouse(conn_id: str = WAREHOUSE, *, quick: bool = False) -> Iterator[psyc
 
     No statement takes longer than 10 minutes; with `quick`, for what is done beside the work, 2 seconds.
     """
-    import psycopg
+    from include.postgres_connect import connect
 
     arguments = warehouse_arguments(conn_id)
     seconds = _QUICK_S if quick else _STATEMENT_S
@@ -160,7 +160,7 @@ def warehouse(conn_id: str = WAREHOUSE, *, quick: bool = False) -> Iterator[psyc
     arguments["options"] = f"{limits} {arguments.get('options', '')}".rstrip()
     with (
         _guarded("postgres", quick) as call,
-        psycopg.connect(
+        connect(
             **arguments,
             **_KEEPALIVE,
             connect_timeout=_QUICK_S if quick else _CONNECT_S,

@@ -57,7 +57,7 @@ def _read_sqlstate(exc: BaseException) -> Found:
 
 
 def _read_failed_login(exc: BaseException) -> Found:
-    """Tell a refused login from an unreachable server: libpq gives no SQLSTATE for either.
+    """Tell a refused login from an unreachable server: libpq gives no SQLSTATE for either (see `postgres_connect`).
 
     It does say whether it came as far as the password. A missing database, or slots kept for superusers, look the
     same from here, since the server reports them after the login.

@@ -54,9 +54,9 @@ counts the last 24 hours, so one call asks again each hour. `doctor` shows break
 What no exception reports (a killed process, a lost heartbeat) does not reach the policy: Airflow then tries again
 after the task's `retry_delay`, {KILLED_RETRY_DELAY.seconds} s by `dag_defaults`, as often as its `retries` allow.
 
-PostgreSQL gives no SQLSTATE when a connection cannot be made. A login that came as far as the password counts as
-refused (AUTH, code LOGIN_REFUSED); a missing database or a server whose last slots are kept for superusers looks the
-same. Everything else without SQLSTATE counts as NETWORK.
+libpq gives no SQLSTATE when a connection cannot be made. Our own connections then look into a trace of the protocol, so
+that slots that are taken (53300) are waited for and a wrong password is not. Elsewhere (SQLAlchemy) a login that came as
+far as the password counts as refused (AUTH, code LOGIN_REFUSED), and everything else without SQLSTATE as NETWORK.
 """
 
 

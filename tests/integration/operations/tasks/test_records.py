@@ -9,9 +9,13 @@ import pytest
 import redis
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, AirflowTaskTimeout, TaskDeferred
 from airflow.sdk.execution_time.context import set_current_context
+from simple_salesforce.exceptions import SalesforceRefusedRequest
 
+from include.connections import redis_client
 from include.operations import bookkeeping, context, run_errors
-from include.operations.errors import InputRejected
+from include.operations.breaker import breaker
+from include.operations.breaker_state import KEY
+from include.operations.errors import DailyLimitReached, InputRejected
 from include.operations.task import resilient
 from tests.integration.operations.tasks.conftest import airflow_context
 
@@ -172,3 +176,22 @@ def test_what_the_errors_of_a_run_add_up_to(attempt, warehouse):
     assert (found.errors, found.final, found.by_class) == (5, 2, {"TIMEOUT": 4, "VALIDATION": 1})
     assert [(each["task_id"], each["try_number"]) for each in found.first] == [("work", 1), ("work", 2)]
     assert (nothing.errors, nothing.final, nothing.by_class, nothing.first) == (0, 0, {}, [])
+
+
+def test_a_daily_limit_stops_the_service_for_every_task_until_the_reset(attempt, rows, warehouse):
+    content = [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalRequests Limit exceeded."}]
+    refused = SalesforceRefusedRequest("u", 403, "r", content)
+    try:
+        attempt(raising(refused))
+        with pytest.raises(DailyLimitReached, match="REQUEST_LIMIT_EXCEEDED"):
+            breaker("salesforce").call(pytest.fail)
+        attempt(lambda: breaker("salesforce").call(pytest.fail), task_id="other")
+        state, now = breaker("salesforce").state()
+        assert 3500 < state.open_until - now <= 3600
+    finally:
+        with redis_client() as client:
+            client.delete(f"{KEY}salesforce")
+    # By task id: the one that was told second, without a call, then the one that was refused.
+    assert [(row["code"], row["error_class"], row["next_step"]) for row in rows("run_error")] == [
+        *(("DAILY_LIMIT", "RATE_LIMIT", "fail"), ("REQUEST_LIMIT_EXCEEDED", "RATE_LIMIT", "fail")),
+    ]
