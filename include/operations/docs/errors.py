@@ -55,8 +55,8 @@ What no exception reports (a killed process, a lost heartbeat) does not reach th
 after the task's `retry_delay`, {KILLED_RETRY_DELAY.seconds} s by `dag_defaults`, as often as its `retries` allow.
 
 libpq gives no SQLSTATE when a connection cannot be made. Our own connections then look into a trace of the protocol, so
-that slots that are taken (53300) are waited for and a wrong password is not. Elsewhere (SQLAlchemy) a login that came as
-far as the password counts as refused (AUTH, code LOGIN_REFUSED), and everything else without SQLSTATE as NETWORK.
+that slots that are taken (53300) are waited for and a wrong password is not. Elsewhere (SQLAlchemy) a login that came
+as far as the password counts as refused (AUTH, code LOGIN_REFUSED), and everything else without SQLSTATE as NETWORK.
 """
 
 
