@@ -43,7 +43,7 @@ order by 1
 _REDIS_DANGEROUS: Final = ("FLUSHALL", "CONFIG", "SHUTDOWN", "DEBUG", "MODULE", "REPLICAOF", "ACL")
 # The ACL that is enough for the pipelines; docs/configuration.md explains it, a test runs the pipeline under it.
 REDIS_RULES: Final = (
-    "~interactions*", "~metrics:*", "~graph:*", "~vms:*", "~pipelines:*", "-@all", "+@stream", "+@read", "+@write",
+    "~interactions*", "~metrics:*", "~graph:*", "~vms:*", "~ops:*", "-@all", "+@stream", "+@read", "+@write",
     "+@transaction", "+@connection", "+@scripting", "+info", "+time", "-@dangerous", "+info",
 )  # fmt: skip
 
