@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from include.cli import alerts, dags, deadletter, doctor, interactions, warehouse
+from include.cli import alerts, dags, deadletter, doctor, interactions, stats, warehouse
 from include.cli.errors import explain
 
 PROGRAM = "python -m include.cli"
@@ -22,6 +22,7 @@ app.command()(dags.trigger)
 app.command()(doctor.doctor)
 app.add_typer(warehouse.app, name="warehouse")
 app.add_typer(alerts.app, name="alerts")
+app.add_typer(stats.app, name="stats")
 
 
 @app.callback()

@@ -23,16 +23,12 @@ BATCH: Final = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Rows of `schema.table` go when `column` is more than `days` ago; a row without a value there stays.
-
-    `only` narrows the rows: a condition of this code's own, never somebody's text.
-    """
+    """Rows of `schema.table` go when `column` is more than `days` ago; a row without a value there stays."""
 
     schema: str
     table: str
     column: str
     days: float
-    only: str = "true"
 
     @property
     def variable(self) -> str:
@@ -54,8 +50,7 @@ RULES: Final = (
     Rule("ops", "incident", "recovered_at", 365),
     Rule("ops", "silence", "until", 365),
     Rule("ops", "warning_episode", "ended_at", 365),
-    # Days, weeks and months are kept for good: a few rows a day.
-    Rule("ops", "workflow_stats", "bucket", 100, only="grain = 'hour'"),
+    # The roll-up itself prunes ops.workflow_run and the hours of ops.workflow_stats: it makes longer buckets of them.
     Rule("ops", "backup", "removed_at", 365),
     Rule("organism", "roster_rejection", "created_at", 90),
 )
@@ -80,11 +75,10 @@ def _delete(connection: psycopg.Connection, rule: Rule, before: datetime) -> int
     from psycopg import sql
 
     statement = sql.SQL(
-        "delete from {table} where ctid = any(array(select ctid from {table} where {column} < %s and {only} limit %s))"
+        "delete from {table} where ctid = any(array(select ctid from {table} where {column} < %s limit %s))"
     ).format(
         table=sql.Identifier(rule.schema, rule.table),
         column=sql.Identifier(rule.column),
-        only=sql.SQL(rule.only),
     )
     total = 0
     while True:

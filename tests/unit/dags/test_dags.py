@@ -10,6 +10,7 @@ EXPECTED = {
     "organism/incremental_update.py": ["organism_incremental_update"],
     "organism/load_roster.py": ["organism_load_roster"],
     "operations/housekeeping.py": ["ops_housekeeping"],
+    "operations/statistics.py": ["ops_statistics"],
 }
 
 
