@@ -62,7 +62,7 @@ format: .venv/.dev ## let ruff mend what it can
 types: .venv/.dev ## mypy, strict for include/ and local/
 	$(PY) -m mypy
 
-docs: .venv/.dev ## write the pages that are made from the code (docs/DAGs.md, docs/errors.md)
+docs: .venv/.dev ## write the pages that are made from the code (docs/DAGs.md, errors.md, thresholds.md)
 	@$(PY) -m include.operations.docs
 
 docs-check: .venv/.dev ## fail when one of those pages is stale

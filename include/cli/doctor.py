@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,13 +16,28 @@ def doctor(
     start: Annotated[
         bool, typer.Option("--start", help="Only what must hold before Airflow starts; needs no server.")
     ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Only whether Airflow works, seen from outside, with an alert: for cron.")
+    ] = False,
+    state: Annotated[
+        Path | None, typer.Option("--state", envvar="WATCHDOG_STATE", help="With --watch: remembers what was told.")
+    ] = None,
+    heartbeat_url: Annotated[
+        str | None,
+        typer.Option("--heartbeat-url", envvar="WATCHDOG_HEARTBEAT_URL", help="With --watch: asked when all is well."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Check versions, settings, connections, rights, stream, schema, secrets, clocks and DAGs.
 
-    Exit code 0: nothing fails; 1: something fails; 2: wrong usage.
+    Exit code 0: nothing fails; 1: something fails; 2: wrong usage. With --watch also 3: Airflow does not work and no
+    alert channel took the message; 4: Airflow works, but the heartbeat URL did not answer.
     """
     airflow_log.to_stderr()
+    if watch:
+        from include.cli.watch import watch as look
+
+        raise typer.Exit(look(state, heartbeat_url, as_json=as_json))
     from include.operations.doctor import Level, examine, examine_start
 
     findings = []

@@ -217,6 +217,15 @@ class InteractionStream:
         page = self._pending_ids("-", "+", 1, None)
         return StreamId.parse(page[0]).ms if page else None
 
+    def oldest_unread_ms(self, delivered: StreamId) -> int | None:
+        """Epoch milliseconds of the oldest entry behind the id last delivered; None when there is none."""
+        page = self._redis.xrange(self.key, min=f"({delivered}", count=1)
+        return StreamId.parse(cast("bytes", page[0][0])).ms if page else None
+
+    def count_unread(self, delivered: StreamId, most: int) -> int:
+        """Count the entries behind the id last delivered, up to `most`; the server reads that many to do so."""
+        return int(self._redis.eval(_COUNT_BEHIND, 1, self.key, f"({delivered}", most))
+
     def _pending_ids(
         self, low: str, high: str, count: int, consumer: str | bytes | None, idle_ms: int | None = None
     ) -> list[bytes]:

@@ -20,10 +20,14 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as home:
         # Airflow reads this when it is first imported, and writes a configuration and logs there.
         os.environ |= {"AIRFLOW_HOME": home, "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR"}
-        from include.operations.docs import dags, errors
+        from include.operations.docs import dags, errors, thresholds
 
         try:
-            fresh = {"docs/DAGs.md": dags.render(_ROOT / "dags"), "docs/errors.md": errors.render()}
+            fresh = {
+                "docs/DAGs.md": dags.render(_ROOT / "dags"),
+                "docs/errors.md": errors.render(),
+                "docs/thresholds.md": thresholds.render(),
+            }
         except dags.DagImportFailed as error:
             sys.stderr.write(f"docs: a DAG file cannot be imported: {error}\n")
             return 1
