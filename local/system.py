@@ -139,8 +139,8 @@ class LocalSystem:
         warehouse = pool.submit(self._step, "warehouse schema", self._upgrade_warehouse)
         metadata = pool.submit(self._step, "metadata schema", self._migrate)
         settings = pool.submit(self._step, "settings", self._examine)
-        metadata.result()
         settings.result()
+        metadata.result()
         work = [pool.submit(c.start) for c in self.components if not isinstance(c, ApiServer | Scheduler)]
         work += [pool.submit(self._start_api, c) for c in self.components if isinstance(c, ApiServer)]
         # No task may meet an old warehouse schema: only the scheduler waits for it.

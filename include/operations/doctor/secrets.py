@@ -43,7 +43,8 @@ def check_connections() -> Iterator[Finding]:
         if reason := weakness(found.login, found.password):
             weak += 1
             level = warn if is_local(found.host) else fail
-            fix = f"give the server a long random one, and put it into AIRFLOW_CONN_{conn_id.upper()}"
+            variable = f"AIRFLOW_CONN_{conn_id.upper()}"
+            fix = f"give the server a long random one, and put it into {variable}: docs/runbooks/secrets.md"
             yield level("secrets", f"the password of {conn_id} {reason}", fix)
     if checked and not weak:
         yield ok("secrets", f"the passwords of {checked} connections are not known to be weak")

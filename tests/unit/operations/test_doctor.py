@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from include.operations import doctor
-from include.operations.doctor import Level, installation, secrets
+from include.operations.doctor import Level, installation, rights, secrets
 from include.operations.doctor.finding import Finding
 from include.operations.doctor.servers import Clocks
 
@@ -125,6 +125,13 @@ def test_a_slow_answer_is_no_skew():
 
 def test_without_servers_there_is_nothing_to_say_about_clocks():
     assert list(Clocks().findings()) == []
+
+
+# --- rights ---------------------------------------------------------------------------
+
+
+def test_the_documented_redis_rules_are_those_that_are_tested():
+    assert " ".join(rights.REDIS_RULES) in (installation.ROOT / "docs" / "configuration.md").read_text()
 
 
 # --- secrets --------------------------------------------------------------------------
