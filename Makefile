@@ -75,3 +75,7 @@ check: lint types docs-check test ## everything CI runs
 bench-stream: .venv/.dev ## stream to graph: ratios against the naive loop and the bare writer
 	@$(PY) -m benchmarks.stream $(ARGS)
 	@$(PY) -m benchmarks.scheduled
+
+.PHONY: bench-ops
+bench-ops: .venv/.dev ## statistics and watchdog on a million task instances, beside plain full scans
+	@$(PY) -m benchmarks.operations $(ARGS)
