@@ -25,9 +25,16 @@ log = logging.getLogger(__name__)
 WAITING: Final = "ops:unwritten"
 # An outage of a day with every task failing stays below.
 _MOST_WAITING: Final = 10_000
-_WRITERS: Final = {"run_error": run_errors.write, "task_usage": usage.write}
 
 Row = tuple[str, Mapping[str, Any]]
+
+
+def _write_usage(connection: psycopg.Connection, values: Mapping[str, Any]) -> None:
+    usage.write(connection, values)
+    run_errors.forget_lost(connection, values)
+
+
+_WRITERS: Final = {"run_error": run_errors.write, "task_usage": _write_usage}
 
 
 def keep(*rows: Row, previous: Mapping[str, Any] | None = None) -> None:
@@ -39,7 +46,7 @@ def keep(*rows: Row, previous: Mapping[str, Any] | None = None) -> None:
         with warehouse(quick=True) as connection:
             for table, values in rows:
                 _WRITERS[table](connection, values)
-            if previous is not None and run_errors.write_lost(connection, previous, "retry"):
+            if previous is not None and run_errors.write_lost(connection, previous):
                 log_event(log, "try_lost", level=logging.WARNING, **{"try": previous["try_number"]})
     except Exception as error:  # noqa: BLE001 - the task's own outcome is what counts
         _complain("rows_put_aside", error)

@@ -41,16 +41,23 @@ set {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[5:])}
 # A try that wrote neither its error nor its usage ended without a word.
 _WRITE_LOST: Final = """
 insert into ops.run_error
-  (dag_id, run_id, task_id, map_index, try_number, fingerprint, error_class, code, exception, message, transient,
-   next_step, what_to_do)
-select %(dag_id)s, %(run_id)s, %(task_id)s, %(map_index)s, %(try_number)s, 'process-lost', 'UNKNOWN', %(code)s, '',
-       'the process of this try ended without reporting an error', true, %(next_step)s,
+  (dag_id, run_id, task_id, map_index, try_number, occurred_at, fingerprint, error_class, code, exception, message,
+   transient, next_step, what_to_do)
+select %(dag_id)s, %(run_id)s, %(task_id)s, %(map_index)s, %(try_number)s, %(occurred_at)s, 'process-lost',
+       'UNKNOWN', %(code)s, '', 'this try left no error of its own: its process was killed, or failed before its code',
+       true, %(next_step)s,
        'Look for memory running out, a host that went away or a restart of the scheduler at that time.'
 where not exists (
   select from ops.task_usage u
   where (u.dag_id, u.run_id, u.task_id, u.map_index, u.try_number)
       = (%(dag_id)s, %(run_id)s, %(task_id)s, %(map_index)s, %(try_number)s))
 on conflict do nothing
+"""
+# It had lost only its scheduler, or waited for the warehouse.
+_FOUND_AGAIN: Final = """
+delete from ops.run_error
+where (dag_id, run_id, task_id, map_index, try_number)
+    = (%(dag_id)s, %(run_id)s, %(task_id)s, %(map_index)s, %(try_number)s) and code = %(code)s
 """
 
 _TOTALS: Final = """
@@ -134,13 +141,17 @@ def write(connection: psycopg.Connection, values: Mapping[str, Any]) -> None:
     connection.execute(_WRITE, {**values, "context": Jsonb(values["context"])})
 
 
-def write_lost(connection: psycopg.Connection, place: Mapping[str, Any], next_step: str) -> bool:
+def write_lost(connection: psycopg.Connection, lost: Mapping[str, Any]) -> bool:
     """Add the row of a try that left neither error nor usage: its process was killed. Returns whether it was missing.
 
-    `next_step` is retry or fail: what Airflow did then.
+    `lost` has the place of the try, `next_step` (retry or fail: what Airflow did then) and `occurred_at`.
     """
-    done = connection.execute(_WRITE_LOST, {**place, "code": LOST, "next_step": next_step})
-    return done.rowcount == 1
+    return connection.execute(_WRITE_LOST, {**lost, "code": LOST}).rowcount == 1
+
+
+def forget_lost(connection: psycopg.Connection, place: Mapping[str, Any]) -> None:
+    """Take back that a try was lost: it has ended by itself after all."""
+    connection.execute(_FOUND_AGAIN, {**place, "code": LOST})
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,7 +169,7 @@ class _Try:
                 log, "try_ended", outcome=outcome, seconds=used.seconds, cpu_s=used.cpu_s, peak_rss_mb=used.peak_rss_mb
             )
             _measure(self._place, used)
-            bookkeeping.keep(*rows, previous=self._previous())
+            bookkeeping.keep(*rows, previous=self._previous(meter))
         # The timeout of the task may strike here, too late to matter.
         except (Exception, AirflowTaskTimeout) as trouble:  # noqa: BLE001 - the task's own outcome is what counts
             log_event(log, "try_not_recorded", level=logging.ERROR, exception=type(trouble).__name__)
@@ -196,9 +196,12 @@ class _Try:
             _stop(row["service"], found.retry_after, found.code)
         return row
 
-    def _previous(self) -> dict[str, Any] | None:
+    def _previous(self, meter: Meter) -> dict[str, Any] | None:
         number = self._place["try_number"]
-        return self._place | {"try_number": number - 1} if number > 1 else None
+        if number == 1:
+            return None
+        # Nobody knows when it ended; before this one began.
+        return self._place | {"try_number": number - 1, "next_step": "retry", "occurred_at": meter.started_at}
 
 
 def _stop(service: str | None, wait: timedelta, code: str) -> None:

@@ -45,14 +45,14 @@ class Meter:
     """Runs from its making on."""
 
     def __init__(self) -> None:
-        self._started_at = datetime.now(UTC)
+        self.started_at = datetime.now(UTC)
         self._started = time.monotonic()
         self._cpu_s = _cpu_seconds()
 
     def read(self) -> Usage:
         """What has been used until now."""
         seconds = time.monotonic() - self._started
-        return Usage(self._started_at, seconds, _cpu_seconds() - self._cpu_s, peak_rss_mb())
+        return Usage(self.started_at, seconds, _cpu_seconds() - self._cpu_s, peak_rss_mb())
 
 
 def peak_rss_mb() -> float:
