@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from include.cli import alerts, dags, deadletter, doctor, interactions, stats, warehouse
+from include.cli import alerts, dags, deadletter, doctor, interactions, run_errors, stats, warehouse
 from include.cli.errors import explain
 
 PROGRAM = "python -m include.cli"
@@ -23,6 +23,7 @@ app.command()(doctor.doctor)
 app.add_typer(warehouse.app, name="warehouse")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(stats.app, name="stats")
+app.add_typer(run_errors.app, name="errors")
 
 
 @app.callback()

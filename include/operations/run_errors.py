@@ -1,10 +1,9 @@
-"""One row in `ops.run_error` for each failed try of a task, and what they add up to for a run."""
+"""One row in `ops.run_error` for each failed try of a task. What they add up to: `error_summary`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
 _LONGEST_MESSAGE: Final = 300
 _LONGEST_VALUE: Final = 120
-_SAMPLES: Final = 3
 
 # What stands in quotes in the message of a library may be a value of the data.
 _QUOTED: Final = re.compile(r"""(["'`])(?:\\.|(?!\1).)*(?:\1|$)""")
@@ -58,15 +56,6 @@ _FOUND_AGAIN: Final = """
 delete from ops.run_error
 where (dag_id, run_id, task_id, map_index, try_number)
     = (%(dag_id)s, %(run_id)s, %(task_id)s, %(map_index)s, %(try_number)s) and code = %(code)s
-"""
-
-_TOTALS: Final = """
-select error_class, count(*) as errors, count(*) filter (where next_step = 'fail') as final
-from ops.run_error where dag_id = %s and run_id = %s group by 1 order by 2 desc, 1
-"""
-_FIRST: Final = """
-select task_id, map_index, try_number, error_class, code, service, object, message, next_step, occurred_at
-from ops.run_error where dag_id = %s and run_id = %s order by occurred_at, task_id, map_index, try_number limit %s
 """
 
 
@@ -152,32 +141,3 @@ def write_lost(connection: psycopg.Connection, lost: Mapping[str, Any]) -> bool:
 def forget_lost(connection: psycopg.Connection, place: Mapping[str, Any]) -> None:
     """Take back that a try was lost: it has ended by itself after all."""
     connection.execute(_FOUND_AGAIN, {**place, "code": LOST})
-
-
-@dataclass(frozen=True, slots=True)
-class RunSummary:
-    """The errors of a run."""
-
-    errors: int
-    """Failed tries."""
-    final: int
-    """Failed tries after which the task was not tried again."""
-    by_class: dict[str, int] = field(default_factory=dict)
-    """Failed tries by error class, the most frequent first."""
-    first: list[dict[str, Any]] = field(default_factory=list)
-    """The earliest of them: task, map_index, try, class, code, service, object, message, next step, time."""
-
-
-def summary(connection: psycopg.Connection, dag_id: str, run_id: str, *, samples: int = _SAMPLES) -> RunSummary:
-    """What went wrong in a run: totals, by class, and the first failures."""
-    from psycopg.rows import dict_row
-
-    with connection.cursor(row_factory=dict_row) as cursor:
-        totals = cursor.execute(_TOTALS, (dag_id, run_id)).fetchall()
-        first = cursor.execute(_FIRST, (dag_id, run_id, samples)).fetchall()
-    return RunSummary(
-        errors=sum(each["errors"] for each in totals),
-        final=sum(each["final"] for each in totals),
-        by_class={each["error_class"]: each["errors"] for each in totals},
-        first=first,
-    )

@@ -165,19 +165,6 @@ def test_a_try_that_ended_by_itself_is_not_called_lost(attempt, rows, warehouse)
     ]
 
 
-def test_what_the_errors_of_a_run_add_up_to(attempt, warehouse):
-    for number in (1, 2, 3, 4):
-        attempt(raising(TimeoutError()), try_number=number)
-    attempt(raising(InputRejected("x", what_to_do="y")), task_id="other")
-    attempt(raising(InputRejected("x", what_to_do="y")), run_id="another")
-    with psycopg.connect(warehouse) as connection:
-        found = run_errors.summary(connection, "dag", "run-1", samples=2)
-        nothing = run_errors.summary(connection, "dag", "unknown")
-    assert (found.errors, found.final, found.by_class) == (5, 2, {"TIMEOUT": 4, "VALIDATION": 1})
-    assert [(each["task_id"], each["try_number"]) for each in found.first] == [("work", 1), ("work", 2)]
-    assert (nothing.errors, nothing.final, nothing.by_class, nothing.first) == (0, 0, {}, [])
-
-
 def test_a_daily_limit_stops_the_service_for_every_task_until_the_reset(attempt, rows, warehouse):
     content = [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalRequests Limit exceeded."}]
     refused = SalesforceRefusedRequest("u", 403, "r", content)
