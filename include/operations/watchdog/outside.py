@@ -11,10 +11,10 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from include.operations.errors import classify
 from include.operations.log import log_event
@@ -45,8 +45,7 @@ _PING_S: Final = 5.0
 _MEMORY: Final = timedelta(days=7)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What one look from outside has found.
 
     Attributes:

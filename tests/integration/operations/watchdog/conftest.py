@@ -8,7 +8,10 @@ import pytest
 from include.operations.metadata import metadata
 from include.operations.watchdog.metadata_checks import CHECKS, Metadata
 from include.operations.watchdog.thresholds import THRESHOLDS
+from tests.cli_runner import cli
 from tests.integration.operations.conftest import copy_of
+
+__all__ = ["cli"]
 
 NOW = datetime(2026, 2, 28, 23, 58, tzinfo=UTC)
 
