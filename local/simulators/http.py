@@ -13,6 +13,8 @@ from local.simulators.faults import Fault, Faults
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 Refuse = Callable[[Fault], web.Response]
+# What the log of requests says of an answer when its status does not say enough.
+OUTCOME = web.ResponseKey("outcome", str)
 _PAGE = "<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
 
 
@@ -43,7 +45,7 @@ def faulty(faults: Faults, service: str, method: str, refuse: Refuse, handler: H
 def _never_sent(outcome: str) -> web.Response:
     """Return an answer for a connection that is gone."""
     answer = web.Response()
-    answer["outcome"] = outcome
+    answer[OUTCOME] = outcome
     return answer
 
 
@@ -59,7 +61,7 @@ def _refused(fault: Fault, refuse: Refuse) -> web.Response:
 
 
 def _noted(faults: Faults, service: str, name: str, answer: web.Response) -> web.Response:
-    faults.note(service, name, str(answer.get("outcome", answer.status)))
+    faults.note(service, name, str(answer.get(OUTCOME, answer.status)))
     return answer
 
 

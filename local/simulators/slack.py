@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from local.simulators.faults import Fault, Faults
-from local.simulators.http import Handler, faulty
+from local.simulators.http import OUTCOME, Handler, faulty
 from local.simulators.settings import CHANNEL, Settings
 from local.simulators.slack_messages import APP, BOT, TEAM, USER, SlackError, Workspace
 
@@ -205,13 +205,13 @@ def _object(text: str) -> Arguments:
 def _answer(body: Arguments, outcome: str, status: int = 200) -> web.Response:
     headers = {"X-OAuth-Scopes": SCOPES, "X-Slack-Req-Id": secrets.token_hex(16)}
     answer = web.json_response(body, status=status, headers=headers)
-    answer["outcome"] = outcome
+    answer[OUTCOME] = outcome
     return answer
 
 
 def _plain(status: int, text: str) -> web.Response:
     answer = web.Response(status=status, text=text)
-    answer["outcome"] = text
+    answer[OUTCOME] = text
     return answer
 
 

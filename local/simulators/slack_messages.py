@@ -19,6 +19,7 @@ _NOT_MEMBER, _ARCHIVED = CHANNELS["secret"], CHANNELS["old-alerts"]
 MOST_TEXT, MOST_TEXT_OF_EDIT = 40_000, 4_000
 MOST_ATTACHMENTS = 100
 MOST_BYTES = 8_000_000
+MOST_UPLOADS = 20
 
 Message = dict[str, Any]
 
@@ -71,23 +72,13 @@ class Workspace:
     # --- messages --------------------------------------------------------------------------------
     def post(self, given: dict[str, Any], *, via: str = "api") -> Message:
         """Post a message; `given` are the arguments of chat.postMessage."""
-        channel = self.channel_id(given.get("channel"), by_name=True)
-        if channel == _ARCHIVED:
-            raise SlackError("is_archived")
-        if channel == _NOT_MEMBER:
-            raise SlackError("not_in_channel")
+        channel = self._writable(self.channel_id(given.get("channel"), by_name=True))
         content = _content(given, MOST_TEXT)
         if not any(content.values()):
             raise SlackError("no_text")
-        thread = given.get("thread_ts")
-        if thread:
-            parent = self._find(channel, str(thread))
-            if parent is None:
-                raise SlackError("thread_not_found")
-            thread = parent.get("thread_ts") or parent["ts"]
         message = self._new(channel, via) | content
-        if thread:
-            message["thread_ts"] = thread
+        if given.get("thread_ts"):
+            message["thread_ts"] = self._root(channel, given["thread_ts"])
             message["reply_broadcast"] = str(given.get("reply_broadcast")).lower() in ("1", "true")
         if given.get("metadata"):
             message["metadata"] = given["metadata"]
@@ -100,17 +91,17 @@ class Workspace:
         if len(str(given.get("text") or "")) > MOST_TEXT_OF_EDIT:
             raise SlackError("msg_too_long")
         content = _content(given, MOST_TEXT)
-        if given.get("text") is None and given.get("blocks") is None and given.get("attachments") is None:
-            raise SlackError("no_text")
         before = {name: message[name] for name in ("text", "blocks", "attachments")}
         if given.get("text") is not None:
             message["text"] = content["text"]
-            # Slack's rule: a text without blocks removes the blocks.
-            message["blocks"] = content["blocks"]
-        elif given.get("blocks") is not None:
+        # Slack's rule: a text without blocks removes the blocks.
+        if given.get("text") is not None or given.get("blocks") is not None:
             message["blocks"] = content["blocks"]
         if given.get("attachments") is not None:
             message["attachments"] = content["attachments"]
+        new = {name: message[name] for name in before}
+        if (new == before and not any(content.values())) or not any(new.values()):
+            raise SlackError("no_text")
         message["edits"].append({"at": time.time(), **before})
         message["edited"] = {"user": USER, "ts": self._ts()}
         self._save(message)
@@ -128,11 +119,22 @@ class Workspace:
 
     def replies(self, channel: str, ts: object) -> list[Message]:
         """Return a thread: its first message and the replies."""
-        parent = self._find(channel, str(ts))
-        if parent is None:
-            raise SlackError("thread_not_found")
-        root = parent.get("thread_ts") or parent["ts"]
+        root = self._root(channel, ts)
         return [m for m in self.messages(channel) if root in (m["ts"], m.get("thread_ts"))]
+
+    def _writable(self, channel: str) -> str:
+        if channel == _ARCHIVED:
+            raise SlackError("is_archived")
+        if channel == _NOT_MEMBER:
+            raise SlackError("not_in_channel")
+        return channel
+
+    def _root(self, channel: str, ts: object) -> str:
+        """Return the first message of a thread, given any message of it."""
+        found = self._find(channel, str(ts))
+        if found is None:
+            raise SlackError("thread_not_found")
+        return str(found.get("thread_ts") or found["ts"])
 
     def _own(self, given: dict[str, Any]) -> Message:
         channel = self.channel_id(given.get("channel"))
@@ -184,6 +186,8 @@ class Workspace:
             raise SlackError("invalid_arguments", [f"missing required field: {missing}"])
         if int(length) > MOST_BYTES:
             raise SlackError("file_upload_size_restricted")
+        while len(self._uploads) >= MOST_UPLOADS:
+            del self._uploads[next(iter(self._uploads))]  # begun and never completed
         key = f"F{secrets.token_hex(5).upper()}"
         self._uploads[key] = {"id": key, "name": name, "length": int(length), "secret": secrets.token_urlsafe(24)}
         return self._uploads[key]
@@ -207,7 +211,8 @@ class Workspace:
             if upload is None or "content" not in upload:
                 raise SlackError("file_not_found")
             ready.append((upload, str(item.get("title") or upload["name"])))
-        channel = self.channel_id(given["channel_id"]) if given.get("channel_id") else None
+        channel = self._writable(self.channel_id(given["channel_id"])) if given.get("channel_id") else None
+        thread = self._root(channel, given["thread_ts"]) if channel and given.get("thread_ts") else None
         files = []
         for upload, title in ready:
             del self._uploads[upload["id"]]
@@ -217,8 +222,8 @@ class Workspace:
         if channel is not None:
             comment = str(given.get("initial_comment") or "")
             message = self._new(channel, "api") | {"text": comment, "blocks": [], "attachments": [], "files": files}
-            if given.get("thread_ts"):
-                message["thread_ts"] = str(given["thread_ts"])
+            if thread is not None:
+                message |= {"thread_ts": thread, "reply_broadcast": False}
             self._save(message)
         return files
 

@@ -132,12 +132,15 @@ def test_blocks_that_are_no_json_are_refused(client: WebClient) -> None:
     assert answer["error"] == "invalid_blocks_format"
 
 
+@pytest.mark.filterwarnings("ignore:The top-level `text` argument is missing")
 def test_refused_edits(client: WebClient) -> None:
     ts = client.chat_postMessage(channel=ALERTS, text="x")["ts"]
     assert refused(client.chat_update, channel=ALERTS, ts="1.1", text="x")["error"] == "message_not_found"
     # Posting takes the channel's name, editing only its id.
     assert refused(client.chat_update, channel="#alerts", ts=ts, text="x")["error"] == "channel_not_found"
     assert refused(client.chat_update, channel=ALERTS, ts=ts, text="x" * 4001)["error"] == "msg_too_long"
+    assert refused(client.chat_update, channel=ALERTS, ts=ts, text="")["error"] == "no_text"
+    assert refused(client.api_call, api_method="chat.update", json={"channel": ALERTS, "ts": ts})["error"] == "no_text"
 
 
 def test_tokens_are_checked(alert_sink: AlertSink) -> None:
@@ -177,6 +180,13 @@ def test_an_upload_that_never_came_is_refused(client: WebClient) -> None:
     assert httpx.post(announced["upload_url"], content=b"12345").status_code == 200
     wanted = {"files": [{"id": announced["file_id"]}], "channel_id": "#alerts"}
     assert refused(client.files_completeUploadExternal, **wanted)["error"] == "channel_not_found"
+    wanted["channel_id"] = CHANNELS["secret"]
+    assert refused(client.files_completeUploadExternal, **wanted)["error"] == "not_in_channel"
+    wanted |= {"channel_id": ALERTS, "thread_ts": "1.1"}
+    assert refused(client.files_completeUploadExternal, **wanted)["error"] == "thread_not_found"
+    # What was refused can be completed later.
+    del wanted["thread_ts"]
+    assert client.files_completeUploadExternal(**wanted)["ok"]
 
 
 # --- faults ----------------------------------------------------------------------------------------

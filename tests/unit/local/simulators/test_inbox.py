@@ -56,12 +56,23 @@ def test_only_the_newest_are_kept_and_the_journal_stays_small(
     open_inbox: Callable[[], Inbox], journal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inbox, "LIMITS", {"slack": 3, "email": 1, "sentry": 1, "file": 1})
+    monkeypatch.setattr(inbox, "REWRITE_BYTES", 100)
     box = open_inbox()
     for number in range(200):
         box.put("slack", str(number), {"n": number})
-        assert len(journal.read_text().splitlines()) <= 4 * 6 + 1
+        assert journal.stat().st_size < 300
     assert [e["n"] for e in box.all("slack")] == [197, 198, 199]
     assert [e["n"] for e in open_inbox().all("slack")] == [197, 198, 199]
+
+
+def test_big_ones_go_sooner(open_inbox: Callable[[], Inbox], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "MOST_BYTES", 1000)
+    box = open_inbox()
+    for number in range(20):
+        box.put("email", str(number), {"n": number, "content": "x" * 300})
+    assert [e["n"] for e in box.all("email")] == [18, 19] == [e["n"] for e in open_inbox().all("email")]
+    box.put("email", "huge", {"n": 99, "content": "x" * 5000})
+    assert [e["n"] for e in box.all("email")] == [99], "the newest stays, whatever its size"
 
 
 def test_clearing_is_kept_too(open_inbox: Callable[[], Inbox]) -> None:
