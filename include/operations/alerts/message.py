@@ -86,7 +86,9 @@ class Message:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON can carry it."""
-        return asdict(self)
+        # PostgreSQL's jsonb keeps the order of lists, not of objects.
+        ordered = {name: list(getattr(self, name).items()) for name in ("facts", "links")}
+        return asdict(self) | ordered
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Self:
@@ -94,6 +96,8 @@ class Message:
         known = {name: given[name] for name in (each.name for each in fields(cls)) if name in given}
         for name in ("detail", "meta", "notes"):
             known[name] = tuple(known.get(name) or ())
+        for name in ("facts", "links"):
+            known[name] = dict(known.get(name) or ())
         known["members"] = tuple(Member(**each) for each in known.get("members") or ())
         return cls(**known)
 
@@ -142,7 +146,7 @@ def of_problem(problem: Problem, facts: Facts | None, *, kind: str, settings: Se
         what_to_do=problem.what_to_do,
         excerpt=problem.excerpt,
         runbook=problem.runbook,
-        links=dict(problem.links) | _runbook(problem.runbook, settings),
+        links=_ordered(problem.links) | _runbook(problem.runbook, settings),
         meta=tuple(meta),
         dag_id=problem.dag_id,
         task_id=problem.task_id,
@@ -161,7 +165,7 @@ def of_recovery(problem: Problem, facts: Facts, *, note: str, settings: Settings
         "Lasted": f"{span(facts.now - facts.opened_at)} ({from_to})",
         "Failed": _times(facts.occurrences, "run" if problem.kind in ("task_failed", "run_failed") else "time"),
     }
-    links = {label: url for label, url in problem.links.items() if label in ("Run", "Dashboard")}
+    links = {label: url for label, url in _ordered(problem.links).items() if label in ("Run", "Dashboard")}
     return Message(
         kind="recovery",
         severity=problem.severity,
@@ -200,6 +204,11 @@ _REASONS: Final = {
     "cap": "beyond the hourly limit of messages",
     "hour": "this hour",
 }
+
+
+def _ordered(links: Mapping[str, str]) -> dict[str, str]:
+    first = [label for label in ("Log", "Run", "Dashboard") if label in links]
+    return {label: links[label] for label in (*first, *(each for each in links if each not in first))}
 
 
 def _runbook(runbook: str, settings: Settings) -> dict[str, str]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 LEASE: Final = timedelta(seconds=60)
 # A roll-up is edited no more often than this; channels limit edits, too.
 EDIT_EVERY: Final = timedelta(seconds=5)
+# Where nothing can be edited, a roll-up waits for the end of its window, but no longer than this.
+_GATHER: Final = timedelta(minutes=5)
 # A message that left later than this says so.
 _LATE: Final = timedelta(minutes=5)
 
@@ -150,17 +152,18 @@ def _renewed(desk: Desk, channel: str, rollup: Row) -> Outgoing | None:
         channel=channel,
     )
     if row is None:
+        first_at = _first_at(desk, channel, rollup)
         row = desk.one(
             "insert into ops.alert_outbox (incident_id, channel, kind, severity, payload, created_at, next_try_at)"
-            " values (%(id)s, %(channel)s, 'rollup', %(severity)s, %(payload)s, %(now)s, %(held)s) returning *",
+            " values (%(id)s, %(channel)s, 'rollup', %(severity)s, %(payload)s, %(now)s, %(at)s) returning *",
             id=rollup["id"],
             channel=channel,
             severity=rollup["severity"],
             payload=json_value({"version": 1}),
-            held=desk.now + LEASE,
+            at=first_at or desk.now + LEASE,
         )
         assert row is not None  # noqa: S101 - INSERT .. RETURNING returns its row
-        return _in_hand(desk, row)
+        return _in_hand(desk, row) if first_at is None else None
     at = row["next_try_at"]
     if row["sent_at"] is not None:
         at = row["sent_at"] + EDIT_EVERY if desk.channels.get(channel) else max(rollup["window_until"], desk.now)
@@ -172,6 +175,14 @@ def _renewed(desk: Desk, channel: str, rollup: Row) -> Outgoing | None:
         id=row["id"],
     )
     return _in_hand(desk, row) if due and row is not None else None
+
+
+def _first_at(desk: Desk, channel: str, rollup: Row) -> datetime | None:
+    """When a new roll-up is sent first; None: now, because it can be edited or nothing was told just before it."""
+    if desk.channels.get(channel) or rollup["detail"]["reason"] == "hour":
+        return None
+    until: datetime = rollup["window_until"]
+    return min(until, desk.now + _GATHER)
 
 
 def _rolled_up(desk: Desk, rollup: Row) -> Message:

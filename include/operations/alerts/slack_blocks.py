@@ -21,6 +21,8 @@ _FALLBACK: Final = 1000
 _BUTTONS: Final = 5
 _URL: Final = 3000
 _CALLS: Final = re.compile(r"@(?=(?:here|channel|everyone)\b)", re.IGNORECASE)
+# Single quotation marks that look alike.
+_ANGLES: Final = str.maketrans({"<": "\u2039", ">": "\u203a"})
 Block = dict[str, Any]
 
 
@@ -29,6 +31,11 @@ def escape(text: str) -> str:
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     # A word joiner: the name stays readable and calls nobody.
     return _CALLS.sub("@\u2060", text)
+
+
+def _plain(text: str) -> str:
+    """Make data inert in plain text, where entities would be shown as they are written."""
+    return _CALLS.sub("@\u2060", text.translate(_ANGLES))
 
 
 def fallback(message: Message) -> str:
@@ -40,7 +47,7 @@ def fallback(message: Message) -> str:
 
 def blocks(message: Message) -> list[Block]:
     """The message as blocks."""
-    head = _cut(f"{message.icon} {message.word}: {_CALLS.sub('@' + chr(0x2060), message.title)}", _HEADER)
+    head = _cut(f"{message.icon} {message.word}: {_plain(message.title)}", _HEADER)
     made: list[Block] = [{"type": "header", "text": {"type": "plain_text", "text": head, "emoji": True}}]
     lead = [escape(line) for line in message.detail]
     if message.ping and message.kind != "recovery":

@@ -10,6 +10,7 @@ from psycopg.rows import dict_row
 
 from include.operations import alerts
 from include.operations.alerts import Problem, report
+from include.operations.alerts.channels import email, sentry, slack
 from include.warehouse import schema
 from local.simulators.testing import AlertSink
 
@@ -77,6 +78,13 @@ class World:
         with psycopg.connect(self.url) as connection:
             connection.execute(statement, values or None)
 
+    def real_limits(self) -> None:
+        """The limits of production instead of those for a loaded machine."""
+        self.patch.setattr(report, "BUDGET_S", 4.8)
+        for module in (slack, email, sentry):
+            self.patch.setattr(module, "READ_S", 3.0)
+        self.patch.setattr(sentry, "_FLUSH_S", 2.0)
+
     def slack(self):
         return self.sink.slack_messages()
 
@@ -91,8 +99,11 @@ def world(warehouse_url, sink, monkeypatch, tmp_path):
     monkeypatch.setenv("ALERT_STATE_DIR", str(tmp_path / "alerts"))
     for name, value in sink.connections.items():
         monkeypatch.setenv(name, value)
-    # A loaded machine must not decide; the budget has tests of its own.
+    # A loaded machine must not decide; the time limits have tests of their own.
     monkeypatch.setattr(report, "BUDGET_S", 60.0)
+    for module in (slack, email, sentry):
+        monkeypatch.setattr(module, "READ_S", 30.0)
+    monkeypatch.setattr(sentry, "_FLUSH_S", 30.0)
     made = World(warehouse_url, sink, monkeypatch)
     made.run(f"truncate {TABLES}")
     return made
