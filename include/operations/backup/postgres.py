@@ -24,6 +24,7 @@ from include.operations.backup.sealed import CHUNK
 from include.operations.backup.store import Draft
 from include.operations.explain import one_line
 from include.operations.faults import fault_point
+from include.operations.scrub import scrub
 
 if TYPE_CHECKING:
     import psycopg
@@ -222,6 +223,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _reason(lines: list[str]) -> str:
-    """The first line that says what is wrong; the lines after it may hold a row's values."""
+    """The first line that says what is wrong, scrubbed; the lines after it may hold a row's values."""
     errors = [line for line in lines if "error:" in line] or lines
-    return one_line(errors[0])[:300] if errors else "it gave no reason"
+    return scrub(one_line(errors[0])) if errors else "it gave no reason"

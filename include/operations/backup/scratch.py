@@ -17,6 +17,7 @@ from include.operations.backup.digest import differences, digest
 from include.operations.backup.errors import BackupDiffers
 from include.operations.backup.postgres import Postgres
 from include.operations.backup.store import Manifest, Store
+from include.operations.faults import fault_point
 
 if TYPE_CHECKING:
     import psycopg
@@ -46,6 +47,7 @@ def check(store: Store, manifest: Manifest, server: Postgres) -> float:
         # The database is dropped after an error, so a transaction around it all would only take locks.
         database.restore(data, at_once=False)
         seconds = time.monotonic() - begun
+        fault_point("backup.in_check")
         with database.connect() as connection:
             found = differences(manifest.rows, digest(connection))
     if found:
