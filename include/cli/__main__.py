@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from include.cli import alerts, dags, deadletter, doctor, interactions, run_errors, stats, warehouse
+from include.cli import alerts, backup, dags, deadletter, doctor, interactions, run_errors, stats, warehouse
 from include.cli.errors import explain
 
 PROGRAM = "python -m include.cli"
@@ -21,6 +21,7 @@ app.add_typer(dags.app, name="dags")
 app.command()(dags.trigger)
 app.command()(doctor.doctor)
 app.add_typer(warehouse.app, name="warehouse")
+app.add_typer(backup.app, name="backup")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(stats.app, name="stats")
 app.add_typer(run_errors.app, name="errors")

@@ -122,6 +122,15 @@ class Postgres:
 
     # --- restore ----------------------------------------------------------------
 
+    def examine(self) -> None:
+        """Reach the server, and find a pg_restore that is new enough for it.
+
+        Raises:
+            ToolMissing: there is none.
+        """
+        with self.connect() as connection:
+            self._tool("pg_restore", connection.info.server_version // 10_000)
+
     def require_empty(self) -> None:
         """Refuse a database that holds tables, views or sequences.
 

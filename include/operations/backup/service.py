@@ -164,19 +164,25 @@ class Backups:
                 what_to_do="see whether somebody writes to it, or it held other tables before",
             )
 
-    def require_empty(self, manifest: Manifest, conn_id: str) -> None:
-        """Reach the target of a restore, and refuse one that holds something.
+    def examine_target(self, manifest: Manifest, conn_id: str, *, empty: bool) -> None:
+        """Reach the target of a restore, and see that it fits.
 
         Raises:
-            TargetNotEmpty: it does.
+            TargetNotEmpty: it holds something, and should be empty.
+            ToolMissing: pg_restore is missing or older than the target's server.
         """
         if manifest.source == "graph":
             from include.operations.backup import graph_restore
 
             with graph_of(conn_id) as graph:
-                graph_restore.require_empty(graph)
-        else:
-            Postgres.of(conn_id, self.settings.pg_bin).require_empty()
+                graph.version()
+                if empty:
+                    graph_restore.require_empty(graph)
+            return
+        database = Postgres.of(conn_id, self.settings.pg_bin)
+        database.examine()
+        if empty:
+            database.require_empty()
 
     # --- the table ops.backup ---------------------------------------------------
 

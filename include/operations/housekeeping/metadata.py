@@ -18,6 +18,7 @@ from include.connections import warehouse_arguments
 from include.operations.error_rules import ErrorClass
 from include.operations.errors import PipelineError
 from include.operations.metadata import RightsTooWide
+from include.operations.statistics.rollup import OVERLAP, rolled_up_until
 
 if TYPE_CHECKING:
     import psycopg
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 CONN_ID: Final = "airflow_metadata_upkeep"
 ROLE: Final = "airflow_upkeep"
 _BATCH: Final = 10_000
-# The hour that statistics are at is not complete, and a run may have begun a day before it ended.
-_MARGIN: Final = timedelta(days=1)
 _ARCHIVE: Final = "_airflow_deleted__"
 # What `airflow db clean` deletes from, on 3.3; rows that hang on these go with them.
 CLEANED: Final = (
@@ -35,7 +34,6 @@ CLEANED: Final = (
     *("import_error", "job", "log", "partitioned_asset_key_log", "revoked_token", "task_instance"),
     *("task_instance_history", "task_reschedule", "task_state_store", "trigger", "xcom"),
 )
-_ROLLED_UP: Final = "select max(bucket) from ops.workflow_stats where grain = 'hour'"
 _LEFT_BEHIND: Final = """
 select c.relname from pg_class c join pg_roles r on r.oid = c.relowner
 where c.relkind = 'r' and r.rolname = current_user and starts_with(c.relname, %s)
@@ -58,19 +56,18 @@ class NotRolledUp(PipelineError):  # noqa: N818 - named for what happened
 
 
 def clean_before(warehouse: psycopg.Connection, keep_days: float, now: datetime | None = None) -> datetime:
-    """Up to which moment rows may be deleted: old enough, and counted by the statistics.
+    """Up to which moment rows may be deleted: old enough, and behind what the statistics still look at.
 
     Raises:
         NotRolledUp: the statistics have not counted anything yet.
     """
-    row = warehouse.execute(_ROLLED_UP).fetchone()
-    rolled_up: datetime | None = row[0] if row else None
+    rolled_up = rolled_up_until(warehouse)
     if rolled_up is None:
         raise NotRolledUp(
             "ops.workflow_stats is empty: run statistics were never made",
             what_to_do="let ops_statistics run once; then this task cleans up",
         )
-    return min((now or datetime.now(UTC)) - timedelta(days=keep_days), rolled_up - _MARGIN)
+    return min((now or datetime.now(UTC)) - timedelta(days=keep_days), rolled_up - OVERLAP)
 
 
 def clean(before: datetime, conn_id: str = CONN_ID) -> list[str]:
