@@ -79,3 +79,7 @@ bench-stream: .venv/.dev ## stream to graph: ratios against the naive loop and t
 .PHONY: bench-ops
 bench-ops: .venv/.dev ## statistics and watchdog on a million task instances, beside plain full scans
 	@$(PY) -m benchmarks.operations $(ARGS)
+
+.PHONY: bench-restore
+bench-restore: .venv/.dev ## how long dump, restore check and restore take, with sizes
+	@$(PY) -m benchmarks.restore $(ARGS)

@@ -27,7 +27,7 @@ _OWNER = "airflow_metadata_owner"
 
 @app.command("list")
 def list_backups(*, as_json: _Json = False) -> None:
-    """List backups, newest first, and whether they were proven. Works from the files alone when the warehouse is gone."""
+    """List backups, newest first, and whether they were proven; works from the files when the warehouse is gone."""
     from include.operations.backup.errors import BackupDamaged
     from include.operations.backup.service import Backups
 

@@ -62,8 +62,8 @@ def test_what_has_no_end_yet_stays_however_old(connection):
     old = NOW - timedelta(days=4000)
     for name, removed in (("there", None), ("gone", old), ("gone lately", NOW - timedelta(days=1))):
         connection.execute(
-            "insert into ops.backup (name, source, size_bytes, sha256, encrypted, rows, started_at, seconds, removed_at) "
-            "values (%s, 'graph', 1, 'x', false, '{}', %s, 1, %s)",
+            "insert into ops.backup (name, source, size_bytes, sha256, encrypted, rows, started_at, seconds, "
+            "removed_at) values (%s, 'graph', 1, 'x', false, '{}', %s, 1, %s)",
             [name, old, removed],
         )
     assert prune_tables(connection, {}, NOW) == {"ops.backup": 1}
