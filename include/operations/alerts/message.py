@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Self
 
 from include.operations.alerts.links import runbook_url
-from include.operations.alerts.problem import Problem, Severity
+from include.operations.alerts.problem import Kind, Problem, Severity
 from include.operations.alerts.settings import Settings
 
 WORDS: Final[dict[str, tuple[str, str]]] = {
@@ -116,7 +116,11 @@ class Facts:
 
 def of_problem(problem: Problem, facts: Facts | None, *, kind: str, settings: Settings) -> Message:
     """Say what is wrong: the alert, or a reminder of it. `facts` is None when the store could not be asked."""
-    shown: dict[str, str] = {"Class": f"{problem.error_class} {problem.code}".strip()}
+    # A threshold that was crossed is no error of any class.
+    what = (
+        ("Check", problem.code) if problem.kind == Kind.WARNING else ("Class", f"{problem.error_class} {problem.code}")
+    )
+    shown: dict[str, str] = {what[0]: what[1].strip()}
     if problem.value:
         shown["Value"] = f"{problem.value} (normal: {problem.normal})" if problem.normal else problem.value
     meta = [settings.environment]

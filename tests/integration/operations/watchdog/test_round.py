@@ -101,6 +101,7 @@ def test_one_warning_and_one_recovery_with_value_normal_and_since_when(world):
     assert "60 tasks (normal: below 10)" in said
     assert f"{begun:%H:%M}" in said
     assert "watchdog-task-queue" in said
+    assert "UNKNOWN" not in said
     assert recovery["thread_ts"] == warning["ts"]
     assert "now 3 tasks, at worst 60 tasks" in str(recovery["blocks"])
     assert ("task_queue", "", "over", True, True) in world.episodes()
@@ -205,6 +206,17 @@ def test_two_rounds_at_once_warn_once(world):
     world.round()
     watch.watch(now=world.now)
     assert len(world.told()) == 1
+
+
+def test_an_episode_of_a_check_that_is_no_more_ends_and_is_told(world, monkeypatch):
+    queue(world, 60)
+    world.round()
+    world.round()
+    with psycopg.connect(world.url, autocommit=True) as connection:
+        connection.execute("update ops.warning_episode set check_id = 'of_old' where state = 'open'")
+    queue(world, 0)
+    assert world.round()["recovered"] == 1
+    assert ("of_old", "", "over", True, True) in world.episodes()
 
 
 def test_an_import_error_is_one_incident_with_the_one_of_the_listener(world):
