@@ -7,12 +7,14 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
 
 from benchmarks.history import History, airflow_environment, fill
 from benchmarks.recount import recount, stored
+from include.operations.metadata import RightsTooWide
 from include.operations.statistics.rollup import roll_up, rolled_up_until
 
 pytestmark = pytest.mark.servers
@@ -161,6 +163,15 @@ class TestAgainstASecondCount:
             written = sorted(pool.map(run, range(3)))
         assert written[:2] == [0, 0]
         assert stored(warehouse_database.url) == recount(metadata_database.url, warehouse_database.url)
+
+
+def test_a_superuser_is_refused_and_nothing_is_written(metadata_database, stats, monkeypatch):
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_AIRFLOW_METADATA", metadata_database.admin_url.replace("postgresql://", "postgres://")
+    )
+    with pytest.raises(RightsTooWide):
+        roll_up(now=NOW)
+    assert stats() == {}
 
 
 class TestRuns:
@@ -319,6 +330,18 @@ class TestTries:
         airflow.newest_try(0, self.SECOND, state="upstream_failed")
         roll_up(now=NOW)
         assert [labels(row) for row in stats().values()] == [(0, 0, 0, 0)]
+
+
+def test_labels_of_what_airflows_own_code_writes(metadata_database, stats, tmp_path):
+    """One try that was lost with its scheduler, one after a killed process, three that a person cleared."""
+    script = Path(__file__).with_name("airflow_writes.py")
+    env = airflow_environment(metadata_database.url, tmp_path) | {"AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path)], env=env, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    roll_up(now=datetime.now(UTC))
+    assert [labels(row) for row in stats().values()] == [(5, 0, 0, 0), (5, 1, 1, 3)]
 
 
 @pytest.mark.usefixtures("metadata_database")
