@@ -75,10 +75,10 @@ def look(state: Path, *, heartbeat_url: str = "", now: datetime | None = None) -
     before = {memory.episode.key: memory.episode} if memory.episode else {}
     after = next(iter(advance(before, [reading], {_CHECK}, thresholds, moment)), None)
     notes = [f"{fault.text}; the default holds" for fault in wrong]
-    if after is not None and after.state == OPEN and not memory.told:
+    if faults and after is not None and after.state == OPEN and not memory.told:
         memory.told = _tell(_alert(after, thresholds[_CHECK]))
-    elif after is not None and after.state == OVER and memory.told:
-        _tell(_recovered(after, thresholds[_CHECK]))
+    elif after is not None and after.state == OVER and memory.told and not _tell(_recovered(after, thresholds[_CHECK])):
+        notes.append("no alert channel took the recovery")
     memory.episode = None if after is None or after.state == OVER else after
     notes += memory.write()
     if faults:
@@ -100,7 +100,7 @@ def _faults(thresholds: Mapping[str, Threshold], now: datetime | None) -> Iterat
             found = [*metadata_checks.components(view), _watchdog(view)]
     except Exception as error:  # noqa: BLE001 - that it does not answer is the worst of what is looked for
         said = classify(error)
-        yield f"Airflow's metadata database does not answer: {said.error_class} {said.code}"
+        yield f"Airflow's metadata cannot be read: {said.error_class} {said.code}"
         return
     for each in found:
         threshold = thresholds[each.check]

@@ -86,7 +86,7 @@ def test_a_database_that_is_gone_is_told_once(cron):
     cron.patch.setenv("AIRFLOW_CONN_AIRFLOW_METADATA", DOWN)
     for _ in range(3):
         found = cron.look()
-        assert found == (BAD, ("Airflow's metadata database does not answer: NETWORK OperationalError",), ())
+        assert found == (BAD, ("Airflow's metadata cannot be read: NETWORK OperationalError",), ())
     assert len(cron.told()) == 1
     assert "dead-man" in str(cron.sink.slack_messages()[0]["blocks"])
 
@@ -117,6 +117,17 @@ def test_when_no_channel_takes_the_message_it_comes_with_the_next_look(cron):
     assert cron.look().code == BAD
     assert cron.look().code == BAD
     assert len(cron.told()) == 1
+
+
+def test_what_nobody_could_be_told_of_and_is_over_is_not_told_any_more(cron):
+    cron.sink.behave("slack", "server_error")
+    cron.sink.behave("smtp", "drop")
+    assert cron.look().code == UNTOLD
+    cron.sink.behave("slack", "ok")
+    for _ in range(3):
+        cron.works()
+        assert cron.look(minutes=1).code == WELL
+    assert cron.told() == []
 
 
 def test_without_any_channel_the_exit_code_says_so(cron):
@@ -198,7 +209,7 @@ def test_as_cron_calls_it(cron, cli, tmp_path):
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stdout) == (
         1,
-        "Airflow's metadata database does not answer: NETWORK OperationalError\n",
+        "Airflow's metadata cannot be read: NETWORK OperationalError\n",
     )
     again = cli("doctor", "--watch", "--json", "--state", cron.state)
     assert again.code == 1
