@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from include.operations.alerts import Kind, Problem, raise_problem, resolve
@@ -38,11 +39,15 @@ class Round:
     readings: list[Reading] = field(default_factory=list)
     checked: set[str] = field(default_factory=set)
 
-    def make(self, subject: str, checks: Iterable[str], work: Callable[[], Iterable[Reading]]) -> None:
-        """Make a check; its failure is a reading, too."""
+    def make(
+        self, subject: str, checks: Iterable[str], work: Callable[[], Iterable[Reading]], connection: Any = None
+    ) -> None:
+        """Make a check; its failure is a reading, too, unless it was the end of the connection of all the others."""
         try:
             found = list(work())
-        except Exception as error:  # noqa: BLE001 - a check that cannot be made is what the watchdog tells of
+        except Exception as error:
+            if connection is not None and connection.closed:
+                raise
             self.failed(subject, error)
             return
         self.readings += found
@@ -80,7 +85,7 @@ def watch(*, now: datetime | None = None) -> dict[str, Any]:
         moment = now or metadata_checks.clock(connection)
         for name, (check, covers) in pipeline_checks.WAREHOUSE_CHECKS.items():
             look = pipeline_checks.Warehouse(connection, moment)
-            found.make(name, covers, lambda check=check, look=look: _apart(connection, check, look))  # type: ignore[misc]
+            found.make(name, covers, partial(_apart, check, look), connection)
     with warehouse() as connection:
         before = store.begin(connection)
         after = advance(before, found.readings, found.checked, thresholds, moment)
@@ -95,7 +100,7 @@ def watch(*, now: datetime | None = None) -> dict[str, Any]:
 
 
 def _check_metadata(found: Round, now: datetime | None) -> Exception | None:
-    """Make the checks on Airflow's metadata; returns why they could not even begin."""
+    """Make the checks on Airflow's metadata; returns why they could not be made at all, or not to the end."""
     from include.operations.metadata import metadata
 
     try:
@@ -103,15 +108,15 @@ def _check_metadata(found: Round, now: datetime | None) -> Exception | None:
             moment = now or metadata_checks.clock(connection)
             look = metadata_checks.Metadata(connection, moment, found.thresholds)
             for name, (check, covers) in metadata_checks.CHECKS.items():
-                found.make(name, covers, lambda check=check: _apart(connection, check, look))  # type: ignore[misc]
+                found.make(name, covers, partial(_apart, check, look), connection)
     except Exception as error:  # noqa: BLE001 - raised by the caller when everything else is done
         return error
     return None
 
 
-def _apart(connection: Any, check: Callable[[Any], Iterable[Reading]], look: Any) -> list[Reading]:
+def _apart(check: Callable[[Any], Iterable[Reading]], look: Any) -> list[Reading]:
     """Make a check behind a savepoint, so that its error does not spoil the transaction for the next one."""
-    with connection.transaction():
+    with look.connection.transaction():
         return list(check(look))
 
 

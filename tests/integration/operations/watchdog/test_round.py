@@ -8,7 +8,7 @@ import redis
 
 from include.connections import warehouse
 from include.operations.errors import classify
-from include.operations.watchdog import store, tasks, watch
+from include.operations.watchdog import metadata_checks, store, tasks, watch
 
 pytestmark = pytest.mark.servers
 
@@ -162,6 +162,17 @@ def test_without_metadata_all_else_is_done_and_the_task_is_red(world, redis_serv
     assert "Interactions wait too long: interactions" in world.told()[0]
     # The task's own alert tells the rest: no second message for the same cause.
     assert len(world.told()) == 1
+
+
+def test_a_connection_that_ends_in_the_middle_is_one_trouble_not_eight(world, monkeypatch):
+    def fatal(look):
+        return look.rows("select pg_terminate_backend(pg_backend_pid())")
+
+    monkeypatch.setattr(metadata_checks, "CHECKS", {"fatal": (fatal, ("disk",)), **metadata_checks.CHECKS})
+    with pytest.raises(psycopg.errors.AdminShutdown):
+        world.round()
+    assert world.told() == []
+    assert [row for row in world.episodes() if row[0] == "check_failed"] == []
 
 
 def test_without_the_warehouse_the_task_is_red(world):
