@@ -112,11 +112,11 @@ _RULES: Final[tuple[Rule, ...]] = (
     _after(r"input_value=", r"[^\n]*?(?=, input_type=|\n|$)"),
     # E-mail addresses, plain and percent-encoded.
     (re.compile(r"(?<![\w.+-])[\w.+-]++(?:'[\w.+-]++){0,2}(@|%40)([\w.-]++)"), _address),
-    # Phone numbers: named as such, international, North American, with a trunk zero. Ids of stream entries, epochs,
+    # Phone numbers: named as such, North American, international, with a trunk zero. Ids of stream entries, epochs,
     # dates and addresses of machines have other forms and stay.
     _after(_PHONE_NAME, r"[+(\d][\d ()./-]{4,24}"),
+    _whole(r"(?<![\w.-])(?:\+\d{1,3}[ .-]?|1[ .-]?)?(?:\(\d{3}\)[ .-]?|\d{3}[ .-])\d{3}[ .-]?\d{4}(?![\w-])"),
     _whole(r"(?<![\w+])\+[1-9](?:[ ()./-]{0,2}\d){6,14}(?![\w:])"),
-    _whole(r"(?<![\w.-])(?:1[ .-]?)?(?:\(\d{3}\)[ .-]?|\d{3}[ .-])\d{3}[ .-]?\d{4}(?![\w-])"),
     _whole(r"(?<![\w.:-])[2-9]\d{9}(?![\w:-]|\.\d)"),
     _whole(r"(?<![\w.:-])0[1-9]\d{1,4}[ /-]?\d{5,9}(?![\w:-]|\.\d)"),
 )

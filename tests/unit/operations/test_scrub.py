@@ -60,6 +60,8 @@ AROUND = st.text(string.ascii_letters + " .,;\n", max_size=30)
         ("call 0170 1234567", "1234567"),
         ("call +442071838750", "442071838750"),
         ("phone: 555-0100", "0100"),
+        ("call +49 171 5550199 (555) 867-5309", "5309"),
+        ("call +44 20 7183 8750, +1-555-867-5309 or +1 (555) 867-5309", "5309"),
         ("DETAIL:  Key (name)=(Jane Doe) already exists.", "Jane"),
         ("DETAIL:  Failing row contains (1, Jane Doe, null).", "Jane"),
         ('invalid input syntax for type integer: "Jane Doe"', "Jane"),
