@@ -83,3 +83,7 @@ bench-ops: .venv/.dev ## statistics and watchdog on a million task instances, be
 .PHONY: bench-restore
 bench-restore: .venv/.dev ## how long dump, restore check and restore take, with sizes
 	@$(PY) -m benchmarks.restore $(ARGS)
+
+.PHONY: bench-alerts
+bench-alerts: .venv/.dev ## from a task's end to the alert, p50/p95; what a hanging Slack holds up
+	@$(PY) -m benchmarks.alerts $(ARGS)
