@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from include.operations import alerts
+from include.operations import alerts, callbacks
 from include.operations.alerts import report
+from tests.integration.operations.alerts.conftest import TABLES
 
 pytestmark = pytest.mark.servers
 
@@ -231,3 +234,34 @@ def test_digest_by_mail_and_slack_with_a_picture_once(world):
     (message,) = [each for each in world.slack() if not each.get("files")] or world.slack()[:1]
     assert "Week 2" in message["text"]
     assert any(each.get("files") for each in world.slack())
+
+
+def test_secrets_and_addresses_reach_nobody(world):
+    """A3: an exception full of them, through the callback, and a traceback of megabytes."""
+    secrets = ("hunter2", "jane.doe@example.org", "T0000AAAA/B0000AAAA/XYZXYZXYZ", "+1 555 123 4567", "Anna Smith")
+    words = f"postgresql://u:{secrets[0]}@db {secrets[1]} https://hooks.slack.com/services/{secrets[2]} {secrets[3]}"
+    error = ValueError(f"{words} invalid literal '{secrets[4]}' <!channel>" + "\nline of a traceback" * 300_000)
+    instance = SimpleNamespace(task_id="merge", map_index=-1, try_number=1, max_tries=0)
+    callbacks.report_failure({
+        "dag": SimpleNamespace(dag_id="d", doc_md=""), "run_id": "r", "ti": instance, "exception": error,
+    })  # fmt: skip
+    world.fail(9, dag_id="other", error_class="AUTH", title=words, excerpt=words * 9, impact=words, owner=words)
+    stored = [world.rows(f"select * from {table}") for table in TABLES.split(", ")]
+    everything = json.dumps([world.slack(), world.sink.emails(), world.sink.sentry_items(), stored], default=str)
+    assert len(world.slack()) == 2
+    for secret in secrets:
+        assert secret not in everything
+    assert "<!channel>" not in everything
+    assert len(json.dumps(world.slack())) < 20_000
+
+
+def test_a_forked_process_reaches_sentry_too(world):
+    """Tasks are forks: a client whose thread stayed in the parent would send nothing."""
+    world.fail(1)
+    world.later(minutes=5)
+    child = os.fork()
+    if not child:
+        world.fail(2, dag_id="other")
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert len(world.sink.sentry_events()) == 2
