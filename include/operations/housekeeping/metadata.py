@@ -34,6 +34,10 @@ CLEANED: Final = (
     *("import_error", "job", "log", "partitioned_asset_key_log", "revoked_token", "task_instance"),
     *("task_instance_history", "task_reschedule", "task_state_store", "trigger", "xcom"),
 )
+# Every command and every click leaves a line in the audit log, so it is as old as the installation.
+_ANYTHING_OLD: Final = """
+select exists (select from log where dttm < %(before)s) or exists (select from dag_run where start_date < %(before)s)
+"""
 _LEFT_BEHIND: Final = """
 select c.relname from pg_class c join pg_roles r on r.oid = c.relowner
 where c.relkind = 'r' and r.rolname = current_user and starts_with(c.relname, %s)
@@ -55,19 +59,29 @@ class NotRolledUp(PipelineError):  # noqa: N818 - named for what happened
     code = "NOT_ROLLED_UP"
 
 
-def clean_before(warehouse: psycopg.Connection, keep_days: float, now: datetime | None = None) -> datetime:
+def clean_before(
+    warehouse: psycopg.Connection, keep_days: float, now: datetime | None = None, conn_id: str = CONN_ID
+) -> datetime | None:
     """Up to which moment rows may be deleted: old enough, and behind what the statistics still look at.
 
+    Returns:
+        None when nothing is old enough, as in a new installation.
+
     Raises:
-        NotRolledUp: the statistics have not counted anything yet.
+        NotRolledUp: something is, but the statistics have not counted anything yet.
     """
+    wanted = (now or datetime.now(UTC)) - timedelta(days=keep_days)
+    with _connect(warehouse_arguments(conn_id)) as connection:
+        row = connection.execute(_ANYTHING_OLD, {"before": wanted}).fetchone()
+    if row is None or not row[0]:
+        return None
     rolled_up = rolled_up_until(warehouse)
     if rolled_up is None:
         raise NotRolledUp(
             "ops.workflow_stats is empty: run statistics were never made",
             what_to_do="let ops_statistics run once; then this task cleans up",
         )
-    return min((now or datetime.now(UTC)) - timedelta(days=keep_days), rolled_up - OVERLAP)
+    return min(wanted, rolled_up - OVERLAP)
 
 
 def clean(before: datetime, conn_id: str = CONN_ID) -> list[str]:
@@ -95,10 +109,9 @@ def clean(before: datetime, conn_id: str = CONN_ID) -> list[str]:
 
 def _prepare(arguments: dict[str, Any]) -> list[str]:
     """Refuse a superuser, and drop tables that a killed `db clean` has left: the role owns only what it made."""
-    import psycopg
     from psycopg import sql
 
-    with psycopg.connect(**arguments, connect_timeout=10, application_name="pipelines-upkeep") as connection:
+    with _connect(arguments) as connection:
         row = connection.execute("select rolsuper from pg_roles where rolname = current_user").fetchone()
         if row and row[0]:
             raise RightsTooWide(
@@ -109,6 +122,12 @@ def _prepare(arguments: dict[str, Any]) -> list[str]:
         for name in found:
             connection.execute(sql.SQL("drop table {}").format(sql.Identifier(name)))
     return found
+
+
+def _connect(arguments: dict[str, Any]) -> psycopg.Connection:
+    import psycopg
+
+    return psycopg.connect(**arguments, connect_timeout=10, application_name="pipelines-upkeep")
 
 
 def _environment(arguments: dict[str, Any]) -> dict[str, str]:

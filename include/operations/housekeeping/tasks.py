@@ -51,7 +51,9 @@ def remove_old_backups() -> Manifest:
 
 
 def clean_metadata(params: dict[str, Any]) -> Manifest:
-    """Let `airflow db clean` delete what is old and counted by the statistics."""
+    """Let `airflow db clean` delete what is old and counted by the statistics; skipped when nothing is old."""
+    from airflow.sdk.exceptions import AirflowSkipException
+
     from include.connections import warehouse
     from include.operations.housekeeping import metadata
     from include.operations.housekeeping.settings import Retention
@@ -59,6 +61,8 @@ def clean_metadata(params: dict[str, Any]) -> Manifest:
     days = params.get("metadata_days") or Retention.from_env().metadata_days
     with warehouse() as connection:
         before = metadata.clean_before(connection, days)
+    if before is None:
+        raise AirflowSkipException(f"nothing in the metadata is older than {days:g} days")
     dropped = metadata.clean(before)
     log_event(log, "metadata_cleaned", before=before, archives_dropped=len(dropped))
     return {"before": before.isoformat(), "archives_dropped": len(dropped)}

@@ -3,6 +3,7 @@
 import os
 from datetime import UTC, datetime, timedelta
 
+import airflow.settings  # noqa: F401 - before the environment is made that of a task, in which it cannot start
 import psycopg
 import pytest
 
@@ -111,6 +112,13 @@ def test_a_superuser_is_refused(metadata_database, monkeypatch):
         metadata.clean(NOW)
 
 
+@pytest.fixture
+def old_run(metadata_database, upkeep):
+    with psycopg.connect(metadata_database.url) as connection:
+        add_run(connection, "old", 61)
+
+
+@pytest.mark.usefixtures("old_run")
 class TestCleanBefore:
     @pytest.fixture
     def warehouse(self, warehouse_database):
@@ -135,6 +143,10 @@ class TestCleanBefore:
             metadata.clean_before(warehouse, 60, NOW)
         assert "ops_statistics" in refused.value.what_to_do
         assert not classify(refused.value).transient
+
+    def test_nothing_is_old_enough(self, warehouse):
+        """As in a new installation, whose statistics have not run yet: that is no failure."""
+        assert metadata.clean_before(warehouse, 62, NOW) is None
 
 
 def test_environment_of_the_command(monkeypatch):
