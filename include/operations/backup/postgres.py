@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +45,8 @@ _LIBPQ: Final = {
     "options": "PGOPTIONS",
     "target_session_attrs": "PGTARGETSESSIONATTRS",
 }
+_EXTENSIONS: Final = "select extname, extversion from pg_extension where extname <> 'plpgsql'"
+_TIMESCALE: Final = "timescaledb"
 _HOLDS_TABLES: Final = """
 select n.nspname || '.' || c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.relkind in ('r', 'p', 'v', 'm', 'S') and n.nspname <> 'information_schema' and n.nspname !~ '^pg_'
@@ -118,6 +120,7 @@ class Postgres:
                     draft.write(chunk)
                     fault_point("backup.in_dump")
             draft.rows = digest(connection)
+            draft.extensions = dict(connection.execute(_EXTENSIONS).fetchall())
         draft.server = f"PostgreSQL {version // 10_000}.{version % 10_000}"
 
     # --- restore ----------------------------------------------------------------
@@ -145,11 +148,24 @@ class Postgres:
                 what_to_do="restore into an empty database, or name the target with --into and add --replace",
             )
 
-    def restore(self, data: Iterable[bytes], *, replace: bool = False, at_once: bool = True) -> None:
+    def restore(
+        self,
+        data: Iterable[bytes],
+        *,
+        replace: bool = False,
+        at_once: bool = True,
+        extensions: Collection[str] = (),
+    ) -> None:
         """Restore a dump; with `replace` what it holds is dropped first.
 
         Owners and grants are not restored: everything belongs to the role that restores. With `at_once` it is one
         transaction: after an error nothing has changed.
+
+        Args:
+            data: the dump.
+            replace: drop what the dump holds before it is restored.
+            at_once: one transaction.
+            extensions: those of the source; TimescaleDB wants to be told before and after a restore.
 
         Raises:
             ToolMissing: pg_restore is missing or older than the server.
@@ -160,7 +176,7 @@ class Postgres:
         options = ["--no-owner", "--no-privileges", "--exit-on-error", f"--dbname={self.arguments['dbname']}"]
         options += ["--clean", "--if-exists"] if replace else []
         options += ["--single-transaction"] if at_once else []
-        with self._run(tool, *options, feed=True) as process:
+        with self._told(_TIMESCALE in extensions), self._run(tool, *options, feed=True) as process:
             if process.stdin is None:
                 raise AssertionError("pg_restore reads from a pipe")
             try:
@@ -170,6 +186,21 @@ class Postgres:
             except BrokenPipeError:
                 # It has ended; its exit code and its words say why.
                 process.wait(_PATIENCE_S)
+
+    @contextmanager
+    def _told(self, timescale: bool) -> Iterator[None]:
+        """Between the two calls TimescaleDB takes rows into its catalogue and its chunks as they come."""
+        if not timescale:
+            yield
+            return
+        with self.connect() as connection:
+            connection.execute("create extension if not exists timescaledb")
+            connection.execute("select timescaledb_pre_restore()")
+        try:
+            yield
+        finally:
+            with self.connect() as connection:
+                connection.execute("select timescaledb_post_restore()")
 
     # --- programs ---------------------------------------------------------------
 

@@ -45,7 +45,7 @@ def check(store: Store, manifest: Manifest, server: Postgres) -> float:
     with _database(server) as database:
         begun = time.monotonic()
         # The database is dropped after an error, so a transaction around it all would only take locks.
-        database.restore(data, at_once=False)
+        database.restore(data, at_once=False, extensions=manifest.extensions)
         seconds = time.monotonic() - begun
         fault_point("backup.in_check")
         with database.connect() as connection:

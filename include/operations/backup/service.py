@@ -155,7 +155,7 @@ class Backups:
         database = Postgres.of(conn_id, self.settings.pg_bin)
         if not replace:
             database.require_empty()
-        database.restore(self.store.read(manifest), replace=replace)
+        database.restore(self.store.read(manifest), replace=replace, extensions=manifest.extensions)
         with database.connect() as connection:
             found = differences(manifest.rows, digest(connection))
         if found:

@@ -52,6 +52,7 @@ class Manifest:
         sha256: its digest, of the bytes on disk.
         key_id: which key it is encrypted with; None: it is not.
         rows: what the source held at the moment of the backup, by table.
+        extensions: name and version of the database's extensions.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Manifest:
     sha256: str
     key_id: str | None
     rows: dict[str, Content]
+    extensions: dict[str, str]
     format: int = FORMAT
 
     @property
@@ -109,6 +111,7 @@ class Draft:
     started_at: datetime
     folder: Path
     rows: dict[str, Content] = field(default_factory=dict)
+    extensions: dict[str, str] = field(default_factory=dict)
     server: str = ""
     _file: BinaryIO | None = None
     _sealed: SealedWriter | None = None
@@ -196,6 +199,7 @@ class Store:
             sha256=_digest(data),
             key_id=key_id(self.settings.key) if self.settings.key else None,
             rows=draft.rows,
+            extensions=draft.extensions,
         )
         with _private(draft.folder / MANIFEST) as file:
             file.write(manifest.as_json().encode())

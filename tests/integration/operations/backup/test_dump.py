@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from include.operations.backup import scratch as scratch_module
 from include.operations.backup.digest import differences, digest
@@ -289,3 +290,58 @@ def test_a_manifest_survives_its_file(plain_store, source):
     text = (plain_store.folder / manifest.name / MANIFEST).read_text()
     assert Manifest.read(text, manifest.name) == manifest
     assert manifest.server.startswith("PostgreSQL 18.")
+
+
+# --- extensions ---------------------------------------------------------------
+# As much of TimescaleDB as a restore calls: it notes in which state the rows arrive.
+EXTENSION = """
+create table restoring (state text);
+grant all on restoring to public;
+create function timescaledb_pre_restore() returns void language sql as
+  $$ insert into public.restoring values ('on') $$;
+create function timescaledb_post_restore() returns void language sql as $$ delete from public.restoring $$;
+"""
+
+
+@pytest.fixture
+def timescale(postgres_server, tmp_path):
+    folder = tmp_path / "extension"
+    folder.mkdir()
+    (folder / "timescaledb.control").write_text("default_version = '1.0'\ntrusted = true\nrelocatable = true\n")
+    (folder / "timescaledb--1.0.sql").write_text(EXTENSION)
+    if os.geteuid() == 0:
+        for path in (folder, *folder.iterdir()):
+            path.chmod(0o755)
+    with psycopg.connect(postgres_server.admin_url, autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("alter system set extension_control_path = {}").format(sql.Literal(f"{tmp_path}:$system"))
+        )
+        connection.execute("select pg_reload_conf()")
+        yield
+        connection.execute("alter system reset extension_control_path")
+        connection.execute("select pg_reload_conf()")
+
+
+@pytest.mark.usefixtures("timescale")
+def test_timescaledb_is_told_before_and_after(plain_store, postgres_server, scratch, target):
+    source = postgres(postgres_server.create_database("backup_timescale"))
+    execute(source, "create extension timescaledb", "create table t (a int)")
+    execute(source, "insert into t select generate_series(1, 10)")
+    manifest = back_up(plain_store, source)
+    assert manifest.extensions == {"timescaledb": "1.0"}
+    check(plain_store, manifest, scratch)
+    seen = []
+    real = Postgres._run
+
+    def run(self, *arguments, **options):
+        with self.connect() as connection:
+            seen.append(connection.execute("select state from public.restoring").fetchall())
+        return real(self, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Postgres, "_run", run)
+        target.restore(plain_store.read(manifest), extensions=manifest.extensions)
+    with target.connect() as connection:
+        assert connection.execute("select * from restoring").fetchall() == []
+    assert seen == [[("on",)]]
+    assert contents(target) == manifest.rows
