@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from include.operations.errors import ErrorClass, PipelineError, classify
+from include.operations.scrub import scrub
 
 _LONGEST: Final = 300
 _WHAT_TO_DO: Final = {
@@ -26,7 +27,7 @@ class Explanation(NamedTuple):
 
 
 def explain(error: Exception) -> Explanation:
-    """Explain an error; no line but the first of a message, where databases do not put the values at fault."""
+    """Explain an error; only the first line of a message, clean of secrets and values."""
     # Told by name, because importing Airflow to know its class would cost a second.
     if type(error).__name__ == "AirflowNotFoundException":
         return Explanation(_first_line(error), "source .local/env after `make up`, or export AIRFLOW_CONN_<ID>")
@@ -45,4 +46,4 @@ def one_line(text: str) -> str:
 
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
-    return lines[0][:_LONGEST].rstrip(" .") if lines else ""
+    return scrub(lines[0], limit=_LONGEST).rstrip(" .") if lines else ""

@@ -31,12 +31,12 @@ _PLAIN_ROLE: Final = "use a plain role: `alter role ... nosuperuser nocreaterole
 
 _UNWRITABLE: Final = """
 select format('%I.%I', schemaname, tablename) from pg_tables
-where schemaname in ('ops', 'organism', 'vms')
-  and not has_table_privilege(format('%I.%I', schemaname, tablename), 'select')
-   or schemaname in ('ops', 'organism', 'vms')
-  and not (has_table_privilege(format('%I.%I', schemaname, tablename), 'insert')
-    and has_table_privilege(format('%I.%I', schemaname, tablename), 'update')
-    and has_table_privilege(format('%I.%I', schemaname, tablename), 'delete'))
+where schemaname in ('ops', 'organism', 'vms') and not (
+  -- Of several privileges in one word, any would do.
+  has_table_privilege(format('%I.%I', schemaname, tablename), 'select')
+  and has_table_privilege(format('%I.%I', schemaname, tablename), 'insert')
+  and has_table_privilege(format('%I.%I', schemaname, tablename), 'update')
+  and has_table_privilege(format('%I.%I', schemaname, tablename), 'delete'))
 order by 1
 """
 # Commands that end the stream or the server, or take over the machine it runs on.

@@ -1,5 +1,7 @@
 """docker-compose.yaml as far as it can be checked without a container engine."""
 
+import json
+import os
 import re
 import shlex
 import subprocess
@@ -131,6 +133,28 @@ def test_secrets_are_required_and_listed():
     defaulted = set(re.findall(r"(?<!\$)\$\{([A-Z_0-9]+):-", TEXT))
     assert every == required | defaulted
     assert not [name for name in defaulted if SECRET.search(name)]
+
+
+def test_the_check_before_the_start_lets_good_secrets_pass_and_stops_a_default_one(tmp_path):
+    """`init` runs `doctor --start` with exactly these variables; Compose fills in the secrets."""
+    command = SERVICES["init"]["command"][2]
+    assert command.splitlines()[0] == "python -m include.cli doctor --start"
+
+    def start(secret):
+        def filled(text):
+            text = re.sub(r"\$\{[A-Z_0-9]+:-([^}]*)\}", r"\1", str(text))
+            return re.sub(r"\$\{([A-Z_0-9]+):\?[^}]*\}", lambda found: secret(found[1]), text)
+
+        env = {name: filled(value) for name, value in environment("init").items()}
+        env |= {"AIRFLOW_HOME": str(tmp_path), "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+        words = [sys.executable, "-m", "include.cli", "doctor", "--start", "--json"]
+        done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+        found = json.loads(done.stdout)["findings"]
+        return done.returncode, [item["found"] for item in found if item["level"] != "ok"]
+
+    assert start(lambda name: name.lower() + "x" * 64) == (0, [])
+    code, found = start(lambda name: "warehouse" if name == "WAREHOUSE_DB_PASSWORD" else name.lower() + "x" * 64)
+    assert (code, found) == (1, ["the password of warehouse is the user's name"])
 
 
 def test_only_those_who_run_tasks_know_the_data_servers():
