@@ -8,6 +8,7 @@ more, or a watchdog query 300 ms or more. `--quick` takes a tenth of the history
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import statistics
 import sys
@@ -158,6 +159,7 @@ def main() -> int:
             reader = server.ensure_metadata_reader()
             os.environ["AIRFLOW_CONN_AIRFLOW_METADATA"] = reader.replace("postgresql://", "postgres://")
             os.environ["AIRFLOW_CONN_WAREHOUSE"] = server.url.replace("postgresql://", "postgres://")
+            logging.getLogger("alembic").setLevel(logging.WARNING)
             schema.upgrade()
             print(f"{history.runs:,} runs, {history.runs * history.tasks:,} task instances, made in {took:.0f} s")
             good = all([_statistics(server.url_of("airflow"), server.url), _watchdog()])

@@ -96,6 +96,28 @@ def metadata(
         yield connection
 
 
+def ensure_reader(owner: psycopg.Connection, password: str, role: str = ROLE) -> None:
+    """Make the read-only role, or bring the one that is there up to date; harmless to repeat.
+
+    Args:
+        owner: a connection to the metadata database whose role may make roles and owns Airflow's tables.
+        password: of the role from now on.
+        role: its name.
+    """
+    from psycopg import sql
+
+    name = sql.Identifier(role)
+    there = owner.execute("select from pg_roles where rolname = %s", [role]).fetchone() is not None
+    verb = sql.SQL("alter" if there else "create")
+    # As a hash, so that neither a statement log nor an error line of the server ever shows it.
+    kept = owner.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
+    owner.execute(sql.SQL("{} role {} login password {}").format(verb, name, sql.Literal(kept)))
+    database = sql.Identifier(owner.info.dbname)
+    owner.execute(sql.SQL("grant connect on database {} to {}").format(database, name))
+    for statement in (*role_settings(role), *grants(role)):
+        owner.execute(statement)
+
+
 def grants(role: str = ROLE) -> list[sql.Composed]:
     """Return the statements that let a role read `READABLE` and nothing else, safe to repeat.
 

@@ -262,14 +262,10 @@ class PostgresServer(Server):
 
         Returns the address of the database for that role.
         """
-        from include.operations.metadata import grants, role_settings
+        from include.operations.metadata import ensure_reader
 
-        role = sql.Identifier(READER)
         with psycopg.connect(self.url_of(database, ADMIN)) as connection:
-            self._ensure_role(connection, READER)
-            connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(database), role))
-            for statement in (*role_settings(READER), *grants(READER)):
-                connection.execute(statement)
+            ensure_reader(connection, self.password_of(READER), READER)
         return self.url_of(database, READER)
 
     def ensure_metadata_upkeep(self, database: str = "airflow") -> str:

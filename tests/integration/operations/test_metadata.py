@@ -8,7 +8,9 @@ import pytest
 from include.operations import metadata as module
 from include.operations.errors import ErrorClass, classify
 from include.operations.metadata import RightsTooWide, excess_rights, grants, metadata, missing_rights
+from tests.cli_runner import cli
 
+__all__ = ["cli"]
 pytestmark = pytest.mark.servers
 
 
@@ -81,6 +83,21 @@ def test_the_owner_of_the_tables_is_known_to_be_too_much(connect_as):
         writes, reads = excess_rights(connection)
     assert writes.startswith("may write ")
     assert reads == "may read connection, variable, xcom"
+
+
+def test_the_command_makes_the_role_and_takes_a_new_password(metadata_database, monkeypatch, cli):
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", metadata_database.admin_url.replace("sql://", "sql+x://"))
+    address = metadata_database.admin_url.partition("@")[2]
+    for password in ("first", "pass'word%3B"):
+        monkeypatch.setenv("AIRFLOW_CONN_AIRFLOW_METADATA", f"postgres://some%20reader:{password}@{address}")
+        assert cli("stats", "make-reader").code == 0
+        with metadata() as connection:
+            assert connection.execute("select current_user").fetchone() == ("some reader",)
+            assert (missing_rights(connection), excess_rights(connection)) == ([], [])
+            connection.execute("select count(id) from task_instance")
+    with psycopg.connect(metadata_database.admin_url) as admin:
+        admin.execute('drop owned by "some reader"')
+        admin.execute('drop role "some reader"')
 
 
 def test_rights_that_a_migration_has_dropped_are_named_and_given_again(metadata_database):

@@ -1,5 +1,6 @@
 """`ops.workflow_stats` against a second count in plain Python, and what must not change it."""
 
+import json
 import subprocess
 import sys
 import threading
@@ -16,7 +17,9 @@ from benchmarks.history import History, airflow_environment, fill
 from benchmarks.recount import recount, stored
 from include.operations.metadata import RightsTooWide
 from include.operations.statistics.rollup import roll_up, rolled_up_until
+from tests.cli_runner import cli
 
+__all__ = ["cli"]
 pytestmark = pytest.mark.servers
 
 # A Thursday; the history of two months ends here.
@@ -362,6 +365,27 @@ class TestErrors:
             connection.execute("delete from ops.run_error where try_number = 1")
             roll_up(now=NOW, backfill=True)
             assert [row[-1] for row in stats().values()] == [expected]
+
+
+def test_the_command_line_backfills_and_shows(airflow, warehouse_database, cli):
+    for number in range(3):
+        end = NOW + number * MINUTE
+        airflow.run(f"r{number}", end - MINUTE, end, state="failed" if number == 2 else "success")
+    assert "3 runs since" in cli("stats", "backfill").out
+    header, row = (line.split() for line in cli("stats", "show", "--dag", "d").out.splitlines())
+    assert dict(zip(header, row[:1] + row[2:], strict=True)) == {
+        **dict.fromkeys(("tries", "retries", "restarts", "clears"), "0"),
+        "from": "2026-10-01",
+        "runs": "3",
+        "ok": "2",
+        "failed": "1",
+        "median": "1.0m",
+        "p95": "1.0m",
+        "errors": "-",
+    }
+    (week,) = json.loads(cli("stats", "show", "--grain", "week", "--json").out)
+    assert (week["bucket"], week["total"], week["avg_s"]) == ("2026-09-28T00:00:00+00:00", 3, 60.0)
+    assert cli("stats", "show", "--grain", "year").code == 2
 
 
 _LONG = ("day", "week", "month")

@@ -161,8 +161,8 @@ def test_only_those_who_run_tasks_know_the_data_servers():
     assert not [key for key in environment("api-server") if key.startswith("AIRFLOW_CONN_")]
     connections = {key for key in environment("scheduler") if key.startswith("AIRFLOW_CONN_")}
     alerts = {"AIRFLOW_CONN_SLACK_ALERTS", "AIRFLOW_CONN_SMTP_ALERTS", "AIRFLOW_CONN_SENTRY"}
-    servers = {"AIRFLOW_CONN_ORGANISM_REDIS", "AIRFLOW_CONN_ORGANISM_NEO4J", "AIRFLOW_CONN_WAREHOUSE"}
-    assert connections == servers | alerts
+    ids = ("ORGANISM_REDIS", "ORGANISM_NEO4J", "WAREHOUSE", "AIRFLOW_METADATA")
+    assert connections == {f"AIRFLOW_CONN_{each}" for each in ids} | alerts
     assert {environment("scheduler")[name] for name in alerts} == {f"${{{name}:-}}" for name in alerts}, "optional"
 
 
