@@ -48,11 +48,16 @@ class LocalMemory:
         self._write(incident, {"opened": opened.isoformat(), "next": next_reminder(opened, now).isoformat()})
         return True
 
-    def spool(self, problem: Problem, *, told: bool) -> None:
-        """Keep an event for the warehouse."""
+    def spool(self, problem: Problem) -> Path:
+        """Keep an event for the warehouse; returns its file."""
         self._open()
-        name = f"spool-{time.time_ns()}-{digest_of(problem.event_key)}.json"
-        self._write(self._folder / name, {"problem": problem.to_dict(), "told": told})
+        path = self._folder / f"spool-{time.time_ns()}-{digest_of(problem.event_key)}.json"
+        self._write(path, {"problem": problem.to_dict(), "told": False})
+        return path
+
+    def mark_told(self, path: Path, problem: Problem) -> None:
+        """Note that a message of a kept event was sent."""
+        self._write(path, {"problem": problem.to_dict(), "told": True})
 
     def spooled(self) -> Iterator[tuple[Path, Problem, bool]]:
         """The events kept, oldest first: file, event, whether a message of it was sent. Unreadable ones are removed."""

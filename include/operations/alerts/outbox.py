@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from include.operations.alerts import message as messages
 from include.operations.alerts.message import LISTED, Member, Message
-from include.operations.alerts.problem import Problem
+from include.operations.alerts.problem import Problem, Severity
 from include.operations.alerts.schedule import next_try
 
 if TYPE_CHECKING:
@@ -52,10 +52,22 @@ def json_value(value: object) -> Any:
     return Jsonb(value)
 
 
+def renew(desk: Desk, channel: str, message: Message, incident_id: int) -> bool:
+    """Let a message of the incident that still waits say this instead; False when none waits."""
+    done = desk.run(
+        "update ops.alert_outbox set payload = %(payload)s where sent_at is null and incident_id = %(incident)s"
+        " and channel = %(channel)s and kind in ('alert', 'reminder')",
+        incident=incident_id,
+        channel=channel,
+        payload=json_value({"message": message.to_dict(), "version": 1}),
+    )
+    return done > 0
+
+
 def put(
     desk: Desk, channel: str, message: Message, incident_id: int | None, *, dedupe_key: str | None = None
 ) -> Outgoing:
-    """Write a message down and take it into hand. One of the incident that still waits is replaced by a reminder."""
+    """Write a message down and take it into hand."""
     values = {
         "incident": incident_id,
         "channel": channel,
@@ -65,20 +77,12 @@ def put(
         "held": desk.now + LEASE,
         "dedupe": dedupe_key,
     }
-    row = None
-    if message.kind == "reminder":
-        row = desk.one(
-            "update ops.alert_outbox set payload = %(payload)s where sent_at is null and incident_id = %(incident)s"
-            " and channel = %(channel)s and kind in ('alert', 'reminder') returning *",
-            **values,
-        )
-    if row is None:
-        row = desk.one(
-            "insert into ops.alert_outbox (incident_id, channel, kind, severity, dedupe_key, payload, created_at,"
-            " next_try_at) values (%(incident)s, %(channel)s, %(kind)s, %(severity)s, %(dedupe)s, %(payload)s,"
-            " %(now)s, %(held)s) returning *",
-            **values,
-        )
+    row = desk.one(
+        "insert into ops.alert_outbox (incident_id, channel, kind, severity, dedupe_key, payload, created_at,"
+        " next_try_at) values (%(incident)s, %(channel)s, %(kind)s, %(severity)s, %(dedupe)s, %(payload)s,"
+        " %(now)s, %(held)s) returning *",
+        **values,
+    )
     assert row is not None  # noqa: S101 - INSERT .. RETURNING returns its row
     return _in_hand(desk, row)
 
@@ -272,19 +276,23 @@ def refused(desk: Desk, outgoing: Outgoing, code: str, retry_after: timedelta | 
 
 
 def by_email_instead(desk: Desk, outgoing: Outgoing) -> Outgoing | None:
-    """Slack did not take an alert: write it down for e-mail, once, unless e-mail has it anyway."""
-    if outgoing.message.kind not in ("alert", "reminder") or outgoing.incident_id is None:
+    """Slack did not take a P1 or P2: write it down for e-mail, once, unless e-mail has it anyway."""
+    kind, number = outgoing.message.kind, outgoing.incident_id
+    if kind not in ("alert", "reminder", "rollup") or number is None or outgoing.message.severity > Severity.P2:
         return None
     there = desk.one(
         "select 1 from ops.alert_outbox where incident_id = %(id)s and channel = 'email' and created_at >="
         " (select created_at from ops.alert_outbox where id = %(mine)s) limit 1",
-        id=outgoing.incident_id,
+        id=number,
         mine=outgoing.id,
     )
     if there is not None:
         return None
+    if kind == "rollup":
+        rollup = desk.one("select * from ops.incident where id = %(id)s for update", id=number)
+        return None if rollup is None else _renewed(desk, "email", rollup)
     notes = (*outgoing.message.notes, "Sent by e-mail because Slack did not take it.")
-    return put(desk, "email", replace(outgoing.message, notes=notes), outgoing.incident_id)
+    return put(desk, "email", replace(outgoing.message, notes=notes), number)
 
 
 def _in_hand(desk: Desk, row: Row) -> Outgoing:

@@ -112,7 +112,7 @@ class Problem:
         return replace(
             self,
             **{name: getattr(self, name)[:_NAME] for name in ("kind", "dag_id", "run_id", "task_id", "object")},
-            severity=Severity(self.severity or severity_of(self.kind, self.error_class, self.code)),
+            severity=self._severity(),
             title=_one_line(self.title, _TITLE),
             code=_one_line(self.code, 60),
             detail=tuple(_one_line(line, _LINE) for line in self.detail[:_LINES]),
@@ -125,6 +125,11 @@ class Problem:
             version=_one_line(self.version, 60),
             links={str(label)[:40]: str(url)[:2000] for label, url in self.links.items() if url},
         )
+
+    def _severity(self) -> Severity:
+        # A word that is none must not keep a failure from being told.
+        known = self.severity in set(Severity)
+        return Severity(self.severity) if known else severity_of(self.kind, self.error_class, self.code)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON can carry it."""

@@ -154,16 +154,19 @@ def _raise_degraded(
 ) -> None:
     """Decide by local files, send once, and keep the event for the warehouse."""
     memory = LocalMemory()
+    # First of all: whatever happens while it is sent, the event is not lost.
+    kept = memory.spool(problem)
     moment = now or datetime.now(UTC)
-    told = False
-    if channels is not None and memory.is_due(problem, settings.environment, settings.burst, moment):
-        said = message.of_problem(problem, None, kind="alert", settings=settings)
-        said = replace(said, notes=(_DEGRADED,))
-        names = store.routes(channels, severity=problem.severity, kind="alert", problem=problem)
-        number = time.time_ns()
-        going = [Outgoing(number, name, said, None, 1, {}, edits=False) for name in names]
-        told = any(each.place is not None for each in deliver.send(going, channels, settings, deadline.left() - 0.1))
-    memory.spool(problem, told=told)
+    if channels is None or not memory.is_due(problem, settings.environment, settings.burst, moment):
+        return
+    said = message.of_problem(problem, None, kind="alert", settings=settings)
+    said = replace(said, notes=(_DEGRADED,))
+    names = store.routes(channels, severity=problem.severity, kind="alert", problem=problem)
+    number = time.time_ns()
+    going = [Outgoing(number, name, said, None, 1, {}, edits=False) for name in names]
+    outcomes = deliver.send(going, channels, settings, max(deadline.left() - 0.1, 0.0))
+    if any(outcome.place is not None for outcome in outcomes):
+        memory.mark_told(kept, problem)
 
 
 def _take_in_spool(channels: Channels, settings: Settings, now: datetime | None) -> int:

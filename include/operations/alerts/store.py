@@ -282,7 +282,9 @@ def _tell(desk: Desk, number: int) -> list[Outgoing]:
         kind = "alert" if incident["messages"] == 0 else "reminder"
         names = routes(desk.channels, severity=problem.severity, kind=kind, problem=problem)
         said = messages.of_problem(problem, facts_of(desk, incident), kind=kind, settings=desk.settings)
-        sent = [outbox.put(desk, name, said, number) for name in names]
+        # A reminder of what could not be said yet would be a second message at the same moment.
+        new = [name for name in names if kind == "alert" or not outbox.renew(desk, name, said, number)]
+        sent = [outbox.put(desk, name, said, number) for name in new]
     if names:
         _count_message(desk, number, incident["opened_at"], problem.severity)
     return sent
