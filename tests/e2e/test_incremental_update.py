@@ -166,7 +166,8 @@ def test_killing_the_scheduler_in_mid_task_loses_and_doubles_nothing(world: Worl
     _wait(lambda: _watermark_moved(world), 60, "nothing was committed")
     killed = world.system.kill_scheduler(keep_orphans=True)
     world.system.wait_for("scheduler", killed)
-    ended = world.api.wait(run, timeout=300)
+    # Airflow's default looks for tasks of dead schedulers only every five minutes.
+    ended = world.api.wait(run, timeout=200)
     world.system.end_orphans()
     assert ended.state == "success"
     world.run()

@@ -78,6 +78,10 @@ def _timeouts(get: Get) -> Iterator[Finding]:
     if heartbeat > _LONGEST_HEARTBEAT_S:
         found = f"a lost task is noticed only after {heartbeat:g} s"
         yield warn("airflow", found, _set("SCHEDULER", "TASK_INSTANCE_HEARTBEAT_TIMEOUT", "60"))
+    orphans = _number(get("scheduler", "orphaned_tasks_check_interval"))
+    if orphans > _LONGEST_HEARTBEAT_S:
+        found = f"a killed scheduler's tasks may wait {orphans:g} s to be run again"
+        yield warn("airflow", found, _set("SCHEDULER", "ORPHANED_TASKS_CHECK_INTERVAL", "30"))
     if (seconds := _number(get("workers", "execution_api_timeout"))) < _SHORTEST_API_S:
         found = f"a busy api-server fails tasks: they wait {seconds:g} s for it"
         yield warn("airflow", found, _set("WORKERS", "EXECUTION_API_TIMEOUT", "30"))

@@ -178,6 +178,7 @@ def test_a_server_that_is_not_there_or_refuses_the_login(
         ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "sqlite:////x.db", "warn", "is SQLite"),
         ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql://airflow:airflow@db.x/a", "fail", "is the user's name"),
         ("AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT", "300", "warn", "only after 300 s"),
+        ("AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL", "300", "warn", "may wait 300 s"),
         ("AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT", "5", "warn", "wait 5 s"),
         ("AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT", "30", "warn", "time-out of 30 s"),
         ("PIPELINE_LOG_FORMAT", "xml", "warn", "none of keyvalue, json"),
