@@ -11,8 +11,9 @@
 | `trim_stream` | stream entries behind the graph's watermark that no group has to read |
 | `prune_logs`, `prune_state` | old log files, not those of a run that goes on; what demos have left |
 
-Nothing is deleted from a database whose backup has failed. What is kept how long, where backups are, and how to restore
-one: `docs/backup.md`.
+Nothing is deleted from a database whose backup has failed. How long what is kept, and how to restore: `docs/backup.md`.
+
+When a run fails, tonight's backup may be missing, and what it guards only grows until the next good run.
 """
 
 from __future__ import annotations

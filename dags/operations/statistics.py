@@ -8,6 +8,8 @@
 The first run counts all history there is. Later runs look two days back, further after an outage. What
 `airflow db clean` removes goes on counting. What each figure means, and which rights the connection
 `airflow_metadata` needs: `docs/statistics.md`.
+
+When a run fails, the roll-ups are as of the last good run; the next good one catches up.
 """
 
 from __future__ import annotations

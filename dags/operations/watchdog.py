@@ -9,6 +9,8 @@ The limits, and how to change each: `docs/thresholds.md`. A warning names its va
 page of `docs/runbooks/`. Episodes are kept in `ops.warning_episode`. A check that fails is a warning, too; the task is
 red only when Airflow's metadata or the warehouse cannot be used. When Airflow itself is dead nothing here runs:
 `python -m include.cli doctor --watch` in cron notices that.
+
+When a run fails, thresholds are not watched and alerts that wait are not sent; failures of other DAGs are still told.
 """
 
 from __future__ import annotations

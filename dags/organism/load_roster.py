@@ -13,6 +13,8 @@ what is given inline stays in Airflow's database as the run's configuration.
 A column that the file lacks leaves what the graph has, and people whom it lacks stay. Refused rows never keep the good
 ones back: their rows, codes and reasons are in the task's result and in `organism.roster_rejection`, without any value.
 A manager nobody knows, or one that would close a cycle of managers, is such a reason. Loading again changes nothing.
+
+When a run fails, the graph keeps the people it had; mend what the message names and load the file again.
 """
 
 from __future__ import annotations

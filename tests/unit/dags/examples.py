@@ -1,7 +1,10 @@
 """DAG files that break one rule each, with the complaint they must raise."""
 
 GOOD = '''\
-"""A DAG that keeps every rule."""
+"""A DAG that keeps every rule.
+
+When a run fails, nobody minds.
+"""
 
 from datetime import timedelta
 
@@ -52,6 +55,7 @@ BAD = {
         "tags ['misc'] are not allowed",
     ),
     "domain": (changed('tags=["organism"]', 'tags=["vms"]'), "must carry the tag of its folder, organism"),
+    "impact": (changed("When a run fails, nobody minds.", "It may fail."), "does not say what it means"),
     "catchup": (changed("**DEFAULTS", "**{**DEFAULTS, 'catchup': True}"), "catchup is on"),
     "runs": (changed("**DEFAULTS", "**{**DEFAULTS, 'max_active_runs': 16}"), "max_active_runs 16"),
     "no_run_timeout": (changed("**DEFAULTS", "**{**DEFAULTS, 'dagrun_timeout': None}"), "has no dagrun_timeout"),

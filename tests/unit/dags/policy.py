@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from include.operations.alerts.failures import impact_of
 from include.operations.callbacks import report_failure, report_success
 from include.operations.dag_defaults import ALLOWED_TAGS, DOMAINS
 from include.operations.retry import ClassRetryPolicy
@@ -68,6 +69,8 @@ def complaints(result, folder, name):
 def _dag(dag, domain, docstring):
     if not dag["doc"].strip() or dag["doc"] != docstring:
         yield "doc_md is not the module's docstring"
+    if not impact_of(dag["doc"]):
+        yield "its docstring does not say what it means `When a run fails, ...`: alerts show that"
     if unknown := set(dag["tags"]) - ALLOWED_TAGS:
         yield f"tags {sorted(unknown)} are not allowed"
     if DOMAINS & set(dag["tags"]) != {domain}:
