@@ -101,10 +101,12 @@ def _label(
     started, max_before, state = tries[number - 1]
     if max_tries > max_before or state not in {"failed", "up_for_retry"}:
         return "clears"
+    logged = events.get((*where, number - 1), set())
+    if logged & _FAILURES:
+        return "retries"
     earlier = tries.get(number - 2)
     never_began = started is None or (earlier is not None and earlier[0] is not None and earlier[0] >= started)
-    logged = events.get((*where, number - 1), set())
-    return "restarts" if never_began or ("running" in logged and not logged & _FAILURES) else "retries"
+    return "restarts" if never_began or "running" in logged else "retries"
 
 
 def _events(connection: psycopg.Connection, wanted: set[tuple[Any, ...]]) -> dict[tuple[Any, ...], set[str]]:

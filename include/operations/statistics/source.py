@@ -50,17 +50,17 @@ copy (
       when t.try_number = 1 then 'first'
       when p.try_number is null then 'retry'
       when t.max_tries > p.max_tries or p.state not in ('failed', 'up_for_retry') then 'clear'
-      when p.start_date is null or exists (
-        select from task_instance_history as q
-        where (q.dag_id, q.task_id, q.run_id, q.map_index) = (p.dag_id, p.task_id, p.run_id, p.map_index)
-          and q.try_number = p.try_number - 1 and q.start_date >= p.start_date
-      ) then 'restart'
-      else (
-        select case when bool_and(l.event = 'running') then 'restart' else 'retry' end
+      when p.start_date is null then 'restart'
+      else coalesce((
+        select case when bool_and(l.event = 'running') then 'restart' when count(*) > 0 then 'retry' end
         from log as l
         where (l.dag_id, l.task_id, l.run_id, l.map_index) = (p.dag_id, p.task_id, p.run_id, p.map_index)
           and l.try_number = p.try_number and l.event in ('running', 'failed', 'up_for_retry', 'heartbeat timeout')
-      ) end as label, count(*) as tries
+      ), case when exists (
+        select from task_instance_history as q
+        where (q.dag_id, q.task_id, q.run_id, q.map_index) = (p.dag_id, p.task_id, p.run_id, p.map_index)
+          and q.try_number = p.try_number - 1 and q.start_date >= p.start_date
+      ) then 'restart' else 'retry' end) end as label, count(*) as tries
     from try as t
     left join task_instance_history as p
       on (p.dag_id, p.task_id, p.run_id, p.map_index) = (t.dag_id, t.task_id, t.run_id, t.map_index)
