@@ -54,18 +54,19 @@ class Metadata:
 # try and as a retry: as in the statistics, see include/operations/statistics/source.py. A try that is lost with its
 # scheduler or cleared by a person is no sign of trouble.
 _TRIES = """
-with recent as (
+with recent as materialized (
   select dag_id, task_id, run_id, map_index, try_number, max_tries, start_date
   from task_instance where last_heartbeat_at >= %(since)s),
+old as materialized (
+  select h.dag_id, h.task_id, h.run_id, h.map_index, h.try_number, h.max_tries, h.start_date, h.state
+  from recent join task_instance_history h using (dag_id, task_id, run_id, map_index)),
 try as (
   select * from recent r where start_date >= %(since)s and try_number > 0 and not exists (
-    select from task_instance_history h
-    where (h.dag_id, h.task_id, h.run_id, h.map_index) = (r.dag_id, r.task_id, r.run_id, r.map_index)
-      and h.try_number = r.try_number)
+    select from old where (old.dag_id, old.task_id, old.run_id, old.map_index, old.try_number)
+      = (r.dag_id, r.task_id, r.run_id, r.map_index, r.try_number))
   union all
-  select h.dag_id, h.task_id, h.run_id, h.map_index, h.try_number, h.max_tries, h.start_date
-  from recent r join task_instance_history h using (dag_id, task_id, run_id, map_index)
-  where h.start_date >= %(since)s and h.try_number > 0),
+  select dag_id, task_id, run_id, map_index, try_number, max_tries, start_date
+  from old where start_date >= %(since)s and try_number > 0),
 judged as (
   select t.dag_id, t.try_number > 1 and (p.try_number is null or (
       t.max_tries <= p.max_tries and p.state in ('failed', 'up_for_retry') and not (
@@ -76,10 +77,9 @@ judged as (
           where (l.dag_id, l.task_id, l.run_id, l.map_index) = (p.dag_id, p.task_id, p.run_id, p.map_index)
             and l.try_number = p.try_number and l.event in ('failed', 'up_for_retry', 'heartbeat timeout'))
     ))) as again
-  from try t
-  left join task_instance_history p
-    on (p.dag_id, p.task_id, p.run_id, p.map_index) = (t.dag_id, t.task_id, t.run_id, t.map_index)
-    and p.try_number = t.try_number - 1
+  from try t left join old p
+    on (p.dag_id, p.task_id, p.run_id, p.map_index, p.try_number)
+      = (t.dag_id, t.task_id, t.run_id, t.map_index, t.try_number - 1)
   where p.start_date is null or p.start_date < t.start_date)
 select dag_id, count(*), count(*) filter (where again) from judged group by dag_id order by 3 desc, 1
 """

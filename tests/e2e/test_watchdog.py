@@ -1,0 +1,66 @@
+"""The watchdog under Airflow's own scheduler, and the dead-man check beside it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from include.operations.airflow_api import AirflowApi
+from local.simulators.testing import AlertSink
+from local.testing import AirflowSystem
+
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(300)]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def round_made(airflow_system: AirflowSystem) -> None:
+    """The watchdog has made a round."""
+    api = AirflowApi.from_environment(airflow_system.env)
+    run = api.wait(api.trigger("ops_watchdog"), timeout=120)
+    assert run.state == "success", [(t.task_id, t.state, t.tries) for t in api.task_instances(run)]
+
+
+@pytest.mark.usefixtures("round_made")
+def test_a_round_reaches_everything_it_checks(airflow_system: AirflowSystem) -> None:
+    """With the connections and rights that a task has: no check fails, and nothing is wrong with a new system."""
+    with psycopg.connect(airflow_system.env["AIRFLOW_CONN_WAREHOUSE"]) as connection:
+        rows = connection.execute("select check_id, subject, state, checked_at from ops.warning_episode").fetchall()
+    assert {row[:3] for row in rows if row[0] == "backup_age"} == {
+        ("backup_age", source, "suspected") for source in ("metadata", "warehouse", "graph")
+    }
+    assert [row for row in rows if row[0] == "check_failed"] == []
+
+
+def look(system: AirflowSystem, state: Path) -> subprocess.CompletedProcess[str]:
+    env = os.environ | system.env | {"WATCHDOG_DEAD_COMPONENT": "12"}
+    command = [sys.executable, "-m", "include.cli", "doctor", "--watch", "--state", str(state)]
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.usefixtures("round_made")
+def test_a_scheduler_that_hangs_is_noticed_from_outside(airflow_system: AirflowSystem, tmp_path: Path) -> None:
+    state = tmp_path / "dead-man.json"
+    done = look(airflow_system, state)
+    assert (done.returncode, done.stdout) == (0, ""), done
+    sink = AlertSink.attach(airflow_system.env)
+    told = {message["ts"] for message in sink.slack_messages()}
+    scheduler = airflow_system.pid_of("scheduler")
+    os.kill(scheduler, signal.SIGSTOP)
+    try:
+        deadline = time.monotonic() + 60
+        while (done := look(airflow_system, state)).returncode == 0 and time.monotonic() < deadline:
+            time.sleep(1)
+    finally:
+        os.kill(scheduler, signal.SIGCONT)
+    assert done.returncode == 1, done
+    assert done.stdout.startswith("scheduler: no sign of life for ")
+    new = [message["text"] for message in sink.slack_messages() if message["ts"] not in told]
+    assert len([text for text in new if "Airflow is not working" in text]) == 1
