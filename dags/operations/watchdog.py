@@ -4,6 +4,7 @@
 |---|---|
 | `watch` | measures, judges, warns once an episode and says once when it is over |
 | `deliver` | sends alerts that could not leave when they were raised |
+| `settle_errors` | completes `ops.run_error`: rows that waited for the warehouse, and tries whose process was killed |
 
 The limits, and how to change each: `docs/thresholds.md`. A warning names its value, what is normal, since when, and a
 page of `docs/runbooks/`. Episodes are kept in `ops.warning_episode`. A check that fails is a warning, too; the task is
@@ -33,10 +34,11 @@ DEFAULTS = dag_defaults(
 
 @dag(dag_id="ops_watchdog", schedule="*/5 * * * *", doc_md=__doc__, **DEFAULTS)
 def ops_watchdog() -> None:
-    """Wire both tasks; alerts leave even when the checks cannot be made."""
+    """Wire the tasks; alerts leave even when the checks cannot be made."""
     # The next round comes in five minutes: one repetition is enough.
     resilient_task(retries=1)(tasks.watch)()
     resilient_task(retries=1)(tasks.deliver)()
+    resilient_task(retries=1)(tasks.settle_errors)()
 
 
 ops_watchdog()

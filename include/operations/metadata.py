@@ -77,7 +77,9 @@ def metadata(
     """
     import psycopg
 
-    with psycopg.connect(
+    from include.postgres_connect import connect
+
+    with connect(
         **warehouse_arguments(conn_id), connect_timeout=_CONNECT_S, application_name="pipelines-metadata"
     ) as connection:
         connection.read_only = True

@@ -20,3 +20,10 @@ def deliver() -> dict[str, int]:
     done = flush_outbox()
     counts = {"sent": done.sent, "refused": done.refused, "waiting": done.waiting, "taken_in": done.taken_in}
     return counts | {"mended_files": mended}
+
+
+def settle_errors() -> dict[str, int]:
+    """Write error rows that waited for the warehouse, and those of tries whose process was killed."""
+    from include.operations import lost_tries
+
+    return lost_tries.settle()
