@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import importlib.util
+import secrets
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -23,7 +25,7 @@ from local.airflow import (
     schema_revision,
 )
 from local.errors import PartError, last_lines
-from local.files import read_json, write_json
+from local.files import Secrets, read_json, write_json
 from local.layout import PARTS, ROOT, STATE_DIR
 from local.part import CancelledError, Part
 from local.presets import Presets
@@ -105,7 +107,9 @@ class LocalSystem:
 
     def _upkeep(self) -> dict[str, str]:
         """Where backups lie, which programs make them, and what may be tidied up; the user's own settings win."""
+        key = base64.b64encode(secrets.token_bytes(32)).decode()
         return {
+            "BACKUP_KEY": Secrets(self.state_dir).get_or_make("backup_key", key),
             "BACKUP_DIR": str(self.state_dir / "backups"),
             "BACKUP_PG_BIN": str(binaries()),
             "UPKEEP_STATE_DIRS": str(self.state_dir / "demo"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from include.connections import METADATA, NEO4J, REDIS, WAREHOUSE
-from include.operations.doctor import alert_channels, breakers, installation, secrets, servers, settings
+from include.operations.doctor import alert_channels, backups, breakers, installation, secrets, servers, settings
 from include.operations.doctor.finding import Finding, Level, failed
 
 __all__ = ["Finding", "Level", "examine", "examine_start"]
@@ -34,6 +34,7 @@ def examine() -> Iterator[Finding]:
             ("breakers", breakers.check),
             ("time zone", settings.time_zone),
             ("alerts", alert_channels.check),
+            (backups.AREA, backups.check),
             ("secrets", secrets.check_connections),
             ("secrets", secrets.check_airflow),
             ("dags", installation.dags),

@@ -5,7 +5,7 @@ import json
 import pytest
 import redis as redis_py
 
-from include.operations.doctor import alert_channels, installation, servers
+from include.operations.doctor import alert_channels, backups, installation, servers
 from include.warehouse import schema
 from local.airflow import TUNABLE
 from tests.faults.world import open_clients, run_steps
@@ -29,6 +29,7 @@ def system(cli, redis_server, neo4j_server, postgres_server, monkeypatch, settin
     monkeypatch.setattr(installation, "disk", lambda: iter(()))
     monkeypatch.setattr(servers, "check_metadata", lambda _: iter(()))
     monkeypatch.setattr(alert_channels, "check", lambda: iter(()))
+    monkeypatch.setattr(backups, "check", lambda: iter(()))
     schema.upgrade()
     with open_clients(redis_server.url, neo4j_server.url) as clients:
         run_steps(clients, settings, "run-1")
