@@ -69,14 +69,12 @@ try as (
   from old where start_date >= %(since)s and try_number > 0),
 judged as (
   select t.dag_id, t.try_number > 1 and (p.try_number is null or (
-      t.max_tries <= p.max_tries and p.state in ('failed', 'up_for_retry') and not (
-        exists (select from log l
-          where (l.dag_id, l.task_id, l.run_id, l.map_index) = (p.dag_id, p.task_id, p.run_id, p.map_index)
-            and l.try_number = p.try_number and l.event = 'running')
-        and not exists (select from log l
-          where (l.dag_id, l.task_id, l.run_id, l.map_index) = (p.dag_id, p.task_id, p.run_id, p.map_index)
-            and l.try_number = p.try_number and l.event in ('failed', 'up_for_retry', 'heartbeat timeout'))
-    ))) as again
+      t.max_tries <= p.max_tries and p.state in ('failed', 'up_for_retry') and p.start_date is not null
+      and not coalesce((
+        select bool_and(l.event = 'running') from log l
+        where (l.dag_id, l.task_id, l.run_id, l.map_index) = (p.dag_id, p.task_id, p.run_id, p.map_index)
+          and l.try_number = p.try_number and l.event in ('running', 'failed', 'up_for_retry', 'heartbeat timeout')
+      ), false))) as again
   from try t left join old p
     on (p.dag_id, p.task_id, p.run_id, p.map_index, p.try_number)
       = (t.dag_id, t.task_id, t.run_id, t.map_index, t.try_number - 1)

@@ -1,9 +1,12 @@
 """Each check on Airflow's metadata, on the real schema, through the read-only role."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from psycopg import sql
 
+from benchmarks.history import History, fill
+from include.operations.statistics import source
 from include.operations.watchdog.metadata_checks import CHECKS
 from include.operations.watchdog.thresholds import THRESHOLDS
 
@@ -202,3 +205,21 @@ def test_nothing_is_said_of_an_airflow_that_was_just_made(airflow):
     found = [reading for name in CHECKS for reading in airflow.read(name).values()]
     bad = {each.check for each in found if each.value is not None and THRESHOLDS[each.check].is_bad(each.value)}
     assert bad == set()
+
+
+def test_retries_are_what_the_statistics_call_retries(airflow, metadata_urls):
+    """On a history with clears, lost schedulers, waiting tries and mapped tasks."""
+    end = datetime(2026, 2, 28, 12, tzinfo=UTC)
+    fill(metadata_urls[0], History(end, runs=1_500, tasks=10, days=3, dags=4))
+    # The generator gives running tries no heartbeat; Airflow does when they begin.
+    airflow.connection.execute(
+        "update task_instance set last_heartbeat_at = start_date where last_heartbeat_at is null"
+    )
+    airflow.now = end + timedelta(hours=1)
+    since = airflow.now - timedelta(hours=24)
+    query = source.TRIES.partition("copy (")[2].rpartition(") to stdout")[0]
+    rows = airflow.connection.execute(sql.SQL(query).format(since=sql.Literal(since))).fetchall()
+    tries, retries = sum(row[2] for row in rows), sum(row[3] for row in rows)
+    assert 0 < retries < sum(row[3] + row[4] + row[5] for row in rows)
+    reading = airflow.read("retry_rate")["retry_rate_24h", ""]
+    assert reading.detail[0].startswith(f"{retries} of {tries} tries in 24 h are retries")
