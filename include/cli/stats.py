@@ -33,6 +33,7 @@ def show(
     from psycopg.rows import dict_row
 
     from include.connections import warehouse
+    from include.operations.doctor import Level, breakers
     from include.operations.statistics.report import duration
 
     with warehouse() as connection, connection.cursor(row_factory=dict_row) as cursor:
@@ -52,6 +53,9 @@ def show(
     ]
     header = ("from", "runs", "ok", "failed", "tries", "retries", "restarts", "clears", "median", "p95", "errors")
     print_table(header, shown)
+    for finding in breakers.check():
+        if finding.level is Level.WARN:
+            print(f"breaker {finding.found}")
 
 
 @app.command()

@@ -14,6 +14,9 @@ from include.operations.breaker import SERVICES, SharedStore, breaker, states
 from include.operations.breaker_state import KEY, LocalStore, RedisStore, State, enter, failed, succeeded, unclear
 from include.operations.doctor import breakers as doctor
 from include.operations.errors import BreakerOpen
+from tests.cli_runner import cli
+
+__all__ = ["cli"]
 
 pytestmark = pytest.mark.servers
 
@@ -136,3 +139,9 @@ def test_doctor_shows_what_is_open_and_what_a_limit_has_stopped(connected):
     assert "salesforce: its limit is used up (REQUEST_LIMIT_EXCEEDED), asked again in 120 min" in found[0][1]
     assert "slack: open for 0 s, the last failure was ConnectionError, tried again in" in found[1][1]
     assert "smtp: closed, 1 of the last 1 calls failed (ConnectionError)" in found[2][1]
+
+
+def test_the_statistics_show_what_is_open(connected, warehouse, cli):
+    assert "breaker" not in cli("stats", "show").out
+    fail(SharedStore(), 5)
+    assert "breaker slack: open for 0 s, the last failure was ConnectionError" in cli("stats", "show").out
