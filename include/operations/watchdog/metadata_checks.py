@@ -156,7 +156,7 @@ class _Slowest:
             check,
             subject,
             elapsed / max(usual, 1.0),
-            normal=f"{usual:.1f} s (median of {len(past)} successes)",
+            normal=f"1 x = {usual:.1f} s (median of {len(past)} successes)",
             detail=(f"{run} has been running for {elapsed:.0f} s",),
             since=start,
             dag_id=dag,

@@ -79,7 +79,7 @@ class TestDurations:
         airflow.run(DAG, "now", airflow.ago(seconds=100), None, "running")
         reading = airflow.read("durations")["run_duration", DAG]
         assert reading.value == pytest.approx(2.5)
-        assert reading.normal == "40.0 s (median of 5 successes)"
+        assert reading.normal == "1 x = 40.0 s (median of 5 successes)"
         assert reading.since == airflow.ago(seconds=100)
         assert reading.dag_id == DAG
 
