@@ -17,11 +17,17 @@ import typer
 
 from include.cli import airflow_log
 from include.cli.errors import CommandError, explain
-from include.cli.output import print_facts, print_json
-from include.organism.event_files import Format, last_event, read_rows
+from include.cli.output import counted, print_facts, print_json
+from include.organism.event_files import Format, read_rows
+from include.organism.messages import MAX_TYPE
 
 if TYPE_CHECKING:
+    from include.organism.event_times import Limits, Shift
     from include.organism.publish import Publisher
+    from include.organism.settings import Settings
+
+# Exit code: rows were left out, the others are in.
+_LEFT_OUT = 3
 
 app = typer.Typer(no_args_is_help=True, help="The stream of interactions.")
 
@@ -31,7 +37,7 @@ def publish(
     file: Annotated[str, typer.Argument(help="CSV, JSON lines, or `source target timestamp` lines; - is stdin.")],
     *,
     written: Annotated[Format, typer.Option("--format", help="How the rows are written.")] = Format.AUTO,
-    event_type: Annotated[str, typer.Option("--type", help="Type of `source target timestamp` rows.")] = "email",
+    event_type: Annotated[str, typer.Option("--type", help="Type of rows that name none.")] = "email",
     rate: Annotated[float | None, typer.Option(help="Events per second; default: as fast as possible.")] = None,
     speed: Annotated[float | None, typer.Option(help="Replay as the events happened, so many times as fast.")] = None,
     until: Annotated[
@@ -39,7 +45,13 @@ def publish(
     ] = None,
     skip: Annotated[int, typer.Option(min=0, help="Leave out so many rows, which are in already.")] = 0,
 ) -> None:
-    """Publish events from a file; publishing the same file again changes nothing in the graph."""
+    """Publish events from a file; publishing the same file again changes nothing in the graph.
+
+    Exit code 0: every row is in; 1: nothing could be published, or it was interrupted; 2: wrong usage; 3: rows that
+    cannot be read were left out, the others are in.
+    """
+    if not event_type.strip() or len(event_type) > MAX_TYPE:
+        raise typer.BadParameter(f"--type must have 1 to {MAX_TYPE} characters")
     if rate is not None and speed is not None:
         raise typer.BadParameter("--rate and --speed exclude each other")
     for name, value in (("--rate", rate), ("--speed", speed)):
@@ -68,24 +80,20 @@ def _publish(stream: BinaryIO, job: _Job) -> None:
 
     from include.cli.progress import progress
     from include.connections import redis_client
+    from include.organism.event_times import Limits
     from include.organism.publish import EventTime, Publisher, Rate
     from include.organism.settings import Settings
 
-    total = _size(stream)
-    shift = 0.0
-    if job.end is not None:
-        last = last_event(read_rows(stream, job.written, job.event_type))
-        stream.seek(0)
-        if last is None:
-            raise CommandError("no row has a time that can be read, so --until has nothing to shift")
-        shift = job.end - last
-    pace = Rate(job.rate) if job.rate else EventTime(job.speed) if job.speed else None
+    settings, total = Settings.from_env(), _size(stream)
+    limits = Limits(settings.earliest_event, time.time() + settings.future_tolerance_s)
+    shift = _shift(stream, job, settings, limits) if job.end is not None else None
+    pace = Rate(job.rate) if job.rate else EventTime(job.speed, limits) if job.speed else None
     begun = time.monotonic()
     with redis_client() as client, progress("publishing", total) as update:
-        publisher = Publisher(client, Settings.from_env().stream)
+        publisher = Publisher(client, settings.stream)
         try:
             publisher.publish(
-                read_rows(stream, job.written, job.event_type),
+                read_rows(stream, job.written, job.event_type, settings.max_field_bytes),
                 skip=job.skip,
                 shift=shift,
                 pace=pace,
@@ -94,26 +102,60 @@ def _publish(stream: BinaryIO, job: _Job) -> None:
         except (redis.RedisError, KeyboardInterrupt) as error:
             _report_unreadable(publisher)
             raise CommandError(_stopped(publisher, error, job)) from error
+    _report_unreadable(publisher)
+    if publisher.published == 0:
+        _nothing(publisher, job, total)
+        return
     seconds = time.monotonic() - begun
     rate = publisher.published / seconds if seconds else 0
-    print(f"published {publisher.published:,} events in {seconds:.1f} s ({rate:,.0f} a second)")
-    _report_unreadable(publisher)
+    print(f"published {counted(publisher.published, 'event')} in {seconds:.1f} s ({rate:,.0f} a second)")
     if publisher.unreadable:
-        raise typer.Exit(1)
+        raise typer.Exit(_LEFT_OUT)
+
+
+def _shift(stream: BinaryIO, job: _Job, settings: Settings, limits: Limits) -> Shift:
+    """Read the input once to see by how much its times must be moved, and go back to its beginning."""
+    from include.organism.event_times import Shift
+
+    rows = read_rows(stream, job.written, job.event_type, settings.max_field_bytes)
+    shift = Shift.to_end_at(job.end or 0.0, rows, limits)
+    stream.seek(0)
+    if shift.ignored:
+        print(
+            f"warning: {shift.ignored:,} of {counted(shift.rows, 'row')} not considered for --until and not moved: no "
+            "time between 1970 and now; see the dead letters after the next run",
+            file=sys.stderr,
+        )
+    return shift
+
+
+def _nothing(publisher: Publisher, job: _Job, total: int | None) -> None:
+    """Say why nothing was published; an error, unless everything is in already."""
+    if not publisher.rows:
+        why = "the file is empty" if total == 0 else "the input has no rows: at most a header, comments, blank lines"
+        raise CommandError(f"nothing to publish: {why}")
+    if publisher.unreadable and not job.skip:
+        raise CommandError("nothing was published: no row can be read")
+    if publisher.unreadable:
+        raise typer.Exit(_LEFT_OUT)
+    said = f"nothing was left to publish: the input has {counted(publisher.rows, 'row')}, --skip {job.skip}"
+    if job.skip > publisher.rows:
+        raise CommandError(f"{said}. Is it another file?")
+    print(said)
 
 
 def _stopped(publisher: Publisher, error: BaseException, job: _Job) -> str:
     """Say how far it came and how to go on."""
     why = f"{explain(error)}." if isinstance(error, Exception) else "interrupted."
+    if not publisher.published and not publisher.in_doubt:
+        return f"{why} Nothing was published: give the same command again."
     doubt = f", {publisher.in_doubt:,} more may be" if publisher.in_doubt else ""
     again = f"--skip {publisher.settled}"
     if job.end is not None:
         # `now` will be another moment then.
         again += f" --until {datetime.fromtimestamp(job.end, UTC).isoformat()}"
-    return (
-        f"{why} {publisher.published:,} events are surely in{doubt}. Go on with the same command and {again}; events "
-        "that are in twice then count once."
-    )
+    sure = f"{counted(publisher.published, 'event')} {'is' if publisher.published == 1 else 'are'} surely in"
+    return f"{why} {sure}{doubt}. Go on with the same command and {again}; events that are in twice then count once."
 
 
 def _report_unreadable(publisher: Publisher) -> None:
@@ -123,7 +165,7 @@ def _report_unreadable(publisher: Publisher) -> None:
         print(f"line {line}: {problem}", file=sys.stderr)
     rest = publisher.unreadable - len(publisher.problems)
     more = f" ({rest:,} more not shown)" if rest else ""
-    print(f"error: {publisher.unreadable:,} rows cannot be read and were left out{more}", file=sys.stderr)
+    print(f"error: {counted(publisher.unreadable, 'row')} left out, unreadable or too large{more}", file=sys.stderr)
 
 
 def _moment(text: str) -> float:

@@ -1,33 +1,30 @@
 """Events in a file, one row each: CSV with a header, JSON lines, or `source target timestamp` text.
 
-A row that can be read is never judged here: what is wrong with its values the pipeline says, in the dead letters.
-Texts for people name lines and columns, never a value.
+A row that can be read is never judged here: what is wrong with its values the pipeline says, in the dead letters. Only
+what is too large for the stream stays out. Texts for people name lines and columns, never a value.
 """
 
 from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from itertools import chain
 from typing import Any, BinaryIO, NamedTuple
 
 from include.operations.errors import InputRejected
+from include.organism.event_lines import Lines, is_void
 from include.organism.messages import OPTIONAL, REQUIRED
 
-_BOM = b"\xef\xbb\xbf"
 _DELIMITERS = ",;\t"
 # Columns without which a table holds no interactions at all.
 _ESSENTIAL = frozenset({b"source", b"target", b"timestamp"})
 # An empty cell of one of these means that the event has none; of any other field, that it is empty.
 _MAY_LACK = frozenset({b"id", *OPTIONAL})
-# A quote that is never closed would otherwise take in the rest of the file as one field.
-_LONGEST_FIELD = 16 * 1024 * 1024
+# A line, and a CSV row of several lines, may be so many times as long as a field: there are several fields, and JSON
+# may write a character with six. A quote that is never closed takes in no more than this.
+_FIELDS_A_LINE = 16
 
 
 class Format(StrEnum):
@@ -55,73 +52,48 @@ class Row(NamedTuple):
     problem: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Lines:
-    """The lines of a file; `first` (number, text) has been read already to see how they are written."""
+def read_rows(
+    stream: BinaryIO, written: Format = Format.AUTO, event_type: str = "email", max_field_bytes: int = 65_536
+) -> Iterator[Row]:
+    """Read the rows one by one; memory stays flat, however long a line is.
 
-    first: tuple[int, bytes]
-    rest: BinaryIO
-
-    def __iter__(self) -> Iterator[tuple[int, bytes]]:
-        number = self.first[0]
-        return chain([self.first], enumerate(self.rest, start=number + 1))
-
-
-def read_rows(stream: BinaryIO, written: Format = Format.AUTO, event_type: str = "email") -> Iterator[Row]:
-    """Read the rows one by one; memory stays flat.
-
-    Rows without an id get one made of their line and content: the same file gives the same ids. `event_type` is the
-    type of text rows, which cannot name one.
+    Rows without an id get one made of their line and content: the same file gives the same ids. Rows without a type get
+    `event_type`. Lines of more than 16 times `max_field_bytes`, and rows with a field above it, cannot be read.
 
     Raises:
         InputRejected: the input as a whole is none of the formats.
     """
-    lines = _begin(stream)
-    if lines is None:
+    lines = Lines(stream, _FIELDS_A_LINE * max_field_bytes)
+    first = lines.first()
+    if not first:
         return iter(())
     if written is Format.AUTO:
-        written = _detect(lines.first[1])
+        written = _detect(first)
+    make = _Maker(event_type.encode(), max_field_bytes)
     if written is Format.CSV:
-        return _csv_rows(lines)
-    return _json_rows(lines) if written is Format.JSONL else _text_rows(lines, event_type.encode())
+        if lines.cut:
+            raise InputRejected("the CSV header is too long.", what_to_do="check that this is a file of events")
+        return _csv_rows(first, lines, make)
+    return _json_rows(first, lines, make) if written is Format.JSONL else _text_rows(first, lines, make)
 
 
-def event_seconds(row: Row) -> float | None:
-    """The row's event time in epoch seconds; None when it has none that can be read."""
-    text = row.fields.get(b"timestamp", b"")
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(text.decode())
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()
+class _Maker(NamedTuple):
+    """Makes rows of fields: fills in what may be missing, and refuses what is too large."""
 
+    event_type: bytes
+    max_field: int
 
-def last_event(rows: Iterable[Row]) -> float | None:
-    """The latest event time of all rows in epoch seconds; None when no row has one."""
-    times = (event_seconds(row) for row in rows)
-    # A NaN is no time and would win or lose every comparison by its place.
-    return max((seconds for seconds in times if seconds is not None and seconds == seconds), default=None)
-
-
-def _begin(stream: BinaryIO) -> _Lines | None:
-    """Find the first line that says something."""
-    for number, line in enumerate(stream, start=1):
-        text = line.removeprefix(_BOM) if number == 1 else line
-        if not _is_void(text):
-            return _Lines((number, text), stream)
-    return None
-
-
-def _is_void(line: bytes) -> bool:
-    """Whether a line is blank or a comment: `# text`, `% text`. A name like #channel begins no comment."""
-    words = line.split(maxsplit=1)
-    return not words or not words[0].strip(b"#%")
+    def row(self, line: int, fields: dict[bytes, bytes], content: bytes, size: int) -> Row:
+        """Make a row; `content` gives it an identity when it has no id."""
+        for name, value in fields.items():
+            if max(len(name), len(value)) > self.max_field:
+                shown = name[:40].decode(errors="replace")
+                return Row(line, {}, size, f"field {shown!r} has more than the {self.max_field:,} bytes allowed")
+        if b"id" not in fields:
+            fields = {b"id": _identity(line, content), **fields}
+        if not fields.get(b"type"):
+            fields[b"type"] = self.event_type
+        return Row(line, fields, size)
 
 
 def _detect(line: bytes) -> Format:
@@ -141,46 +113,56 @@ def _detect(line: bytes) -> Format:
 
 
 # --- text -------------------------------------------------------------------------
-def _text_rows(lines: _Lines, event_type: bytes) -> Iterator[Row]:
-    for number, line in lines:
+def _text_rows(line: bytes, lines: Lines, make: _Maker) -> Iterator[Row]:
+    while line:
         words = line.split()
-        if _is_void(line):
-            continue
-        if len(words) == 3:
+        if lines.cut:
+            yield _too_long(lines)
+        elif is_void(line):
+            pass
+        elif len(words) == 3:
             source, target, timestamp = words
+            # In the order in which the pipeline checks fastest.
             fields = {
-                b"id": _identity(number, line.strip()),
+                b"id": _identity(lines.number, line.strip()),
                 b"source": source,
                 b"target": target,
-                b"type": event_type,
+                b"type": make.event_type,
                 b"timestamp": timestamp,
             }
-            yield Row(number, fields, len(line))
+            yield make.row(lines.number, fields, line, len(line))
         else:
-            yield Row(number, {}, len(line), f"{len(words)} words instead of source, target and timestamp")
+            count = f"{len(words)} word{'' if len(words) == 1 else 's'}"
+            yield Row(lines.number, {}, len(line), f"{count} instead of source, target and timestamp")
+        line = lines.read()
+
+
+def _too_long(lines: Lines) -> Row:
+    return Row(lines.number, {}, lines.longest, f"longer than the {lines.longest:,} bytes allowed")
 
 
 # --- JSON lines --------------------------------------------------------------------
-def _json_rows(lines: _Lines) -> Iterator[Row]:
-    for number, line in lines:
-        if stripped := line.strip():
-            yield _json_row(number, stripped)
+def _json_rows(line: bytes, lines: Lines, make: _Maker) -> Iterator[Row]:
+    while line:
+        if lines.cut:
+            yield _too_long(lines)
+        elif stripped := line.strip():
+            yield _json_row(lines.number, stripped, make)
+        line = lines.read()
 
 
-def _json_row(number: int, line: bytes) -> Row:
+def _json_row(number: int, line: bytes, make: _Maker) -> Row:
     try:
         item = json.loads(line)
+        if not isinstance(item, dict):
+            return Row(number, {}, len(line), "not a JSON object")
+        fields = {_json_bytes(name): _json_bytes(value) for name, value in item.items() if value is not None}
     except UnicodeDecodeError:
         return Row(number, {}, len(line), "not valid UTF-8")
     except (ValueError, RecursionError) as error:
         where = f" at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else ""
         return Row(number, {}, len(line), f"not valid JSON{where}")
-    if not isinstance(item, dict):
-        return Row(number, {}, len(line), "not a JSON object")
-    fields = {_json_bytes(name): _json_bytes(value) for name, value in item.items() if value is not None}
-    if b"id" not in fields:
-        fields = {b"id": _identity(number, line), **fields}
-    return Row(number, fields, len(line))
+    return make.row(number, fields, line, len(line))
 
 
 def _json_bytes(value: Any) -> bytes:
@@ -190,41 +172,66 @@ def _json_bytes(value: Any) -> bytes:
 
 
 # --- CSV ---------------------------------------------------------------------------
-def _csv_rows(lines: _Lines) -> Iterator[Row]:
-    first, header_line = lines.first
+class _RowTooLongError(Exception):
+    """One row takes more than a line may have."""
+
+
+class _CsvLines(Iterator[str]):
+    """What csv.reader reads: goes on behind a line that is too long, and keeps a row from taking in the whole file."""
+
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+        self._size = 0
+
+    def begin_row(self) -> int:
+        """Number of the line in which the next row begins."""
+        self._size = 0
+        return self._lines.number + 1
+
+    def __next__(self) -> str:
+        line = self._lines.read()
+        if not line:
+            raise StopIteration
+        self._size += len(line)
+        if self._size > self._lines.longest or self._lines.cut:
+            raise _RowTooLongError
+        # Bytes that are no UTF-8 pass through unchanged.
+        return line.decode("utf-8", "surrogateescape")
+
+
+def _csv_rows(header_line: bytes, lines: Lines, make: _Maker) -> Iterator[Row]:
     delimiter, names = _delimiter(header_line), _header(header_line)
     _check_header(names)
-    csv.field_size_limit(_LONGEST_FIELD)
-    # Bytes that are no UTF-8 pass through unchanged.
-    text = io.TextIOWrapper(lines.rest, encoding="utf-8", errors="surrogateescape", newline="")
+    csv.field_size_limit(lines.longest)
+    source = _CsvLines(lines)
     # Strict: a quote that is never closed would otherwise take in all rows behind it unseen.
-    reader = csv.reader(text, delimiter=delimiter, strict=True)
+    reader = csv.reader(source, delimiter=delimiter, strict=True)
     while True:
-        line = first + 1 + reader.line_num
+        line = source.begin_row()
         try:
             values = next(reader)
         except StopIteration:
-            # The caller's stream, which it may want to read again, is not ours to close.
-            text.detach()
             return
-        except csv.Error:
-            yield Row(
-                line, {}, 0, f"not valid CSV (an open quote?), or a field of more than {_LONGEST_FIELD} characters"
-            )
+        except (csv.Error, _RowTooLongError):
+            yield _too_long(lines) if lines.cut and line == lines.number else _no_csv(line, lines.number)
             continue
         if values:
-            yield _csv_row(line, names, values)
+            yield _csv_row(line, names, values, make)
 
 
-def _csv_row(line: int, names: Sequence[bytes], values: Sequence[str]) -> Row:
+def _no_csv(first: int, last: int) -> Row:
+    why = "not valid CSV (an open quote, or a carriage return inside the line?)"
+    return Row(first, {}, 0, f"{why}; lost with it: the lines up to {last}" if last > first else why)
+
+
+def _csv_row(line: int, names: Sequence[bytes], values: Sequence[str], make: _Maker) -> Row:
     size = sum(map(len, values))
     if len(values) != len(names):
-        return Row(line, {}, size, f"{len(values)} columns, the header has {len(names)}")
+        count = f"{len(values)} column{'' if len(values) == 1 else 's'}"
+        return Row(line, {}, size, f"{count}, the header has {len(names)}")
     cells = [value.encode("utf-8", "surrogateescape") for value in values]
     fields = {name: cell for name, cell in zip(names, cells, strict=True) if cell or name not in _MAY_LACK}
-    if b"id" not in fields:
-        fields = {b"id": _identity(line, b"\x1f".join(cells)), **fields}
-    return Row(line, fields, size)
+    return make.row(line, fields, b"\x1f".join(cells), size)
 
 
 def _delimiter(line: bytes) -> str:
@@ -232,7 +239,10 @@ def _delimiter(line: bytes) -> str:
 
 
 def _header(line: bytes) -> list[bytes]:
-    row = next(csv.reader([line.decode("utf-8", "replace")], delimiter=_delimiter(line)), [])
+    try:
+        row = next(csv.reader([line.decode("utf-8", "replace")], delimiter=_delimiter(line)), [])
+    except csv.Error:
+        return []
     return [name.strip().lower().encode() for name in row]
 
 

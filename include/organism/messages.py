@@ -141,10 +141,7 @@ class Parser:
 
     def _time_ms(self, value: bytes) -> int:
         self._check_size(value, "timestamp")
-        try:
-            seconds = _number(value, "timestamp")
-        except InvalidMessageError:
-            seconds = _iso_seconds(_text(value, "timestamp"))
+        seconds = epoch_seconds(value)
         # Compared as floats first: 1e300 seconds must not become an integer of 300 digits.
         limits = self._limits
         if limits.earliest_ms <= seconds * 1000 <= limits.latest_ms:
@@ -155,6 +152,18 @@ class Parser:
             raise InvalidMessageError("future_timestamp", reason)
         earliest = datetime.fromtimestamp(limits.earliest_ms / 1000, UTC).date()
         raise InvalidMessageError("past_timestamp", f"field 'timestamp' lies before {earliest}")
+
+
+def epoch_seconds(value: bytes) -> float:
+    """Read a field `timestamp`: epoch seconds, or an ISO-8601 time, which is UTC without an offset.
+
+    Raises:
+        InvalidMessageError: it is neither.
+    """
+    try:
+        return _number(value, "timestamp")
+    except InvalidMessageError:
+        return _iso_seconds(_text(value, "timestamp"))
 
 
 def _remember(known: dict[bytes, T], value: bytes, meaning: T) -> T:

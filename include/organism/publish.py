@@ -6,7 +6,6 @@ rest again, or everything, is harmless: rows keep their event ids, and the graph
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,7 +16,8 @@ import hiredis
 import redis
 from redis.connection import AbstractConnection
 
-from include.organism.event_files import Row, event_seconds
+from include.organism.event_files import Row
+from include.organism.event_times import Limits, Shift
 
 # Rows, and bytes of rows, that go in one round trip.
 _CHUNK = 1_000
@@ -50,16 +50,17 @@ class Rate:
 
 
 class EventTime:
-    """As the events happened, `speed` times as fast; a row that is late or has no time is due at once."""
+    """As the events happened, `speed` times as fast; a row that is late or has no plausible time is due at once."""
 
-    def __init__(self, speed: float) -> None:
+    def __init__(self, speed: float, limits: Limits) -> None:
         self._speed = speed
+        self._limits = limits
         self._first: float | None = None
 
     def __call__(self, row: Row) -> float:
         """Seconds after the first row."""
-        at = event_seconds(row)
-        if at is None or not math.isfinite(at):
+        at = self._limits.plausible(row)
+        if at is None:
             return 0.0
         if self._first is None:
             self._first = at
@@ -73,6 +74,7 @@ class Publisher:
         published: rows that Redis has confirmed.
         in_doubt: rows sent without a confirmation: after an exception they may be in or not.
         settled: rows of the input, from its beginning, that need not be looked at again.
+        rows: rows of the input that were looked at, also those that were skipped or could not be read.
         unreadable: rows that could not be read; `problems` has line and reason of the first 20.
     """
 
@@ -87,6 +89,7 @@ class Publisher:
         self.published = 0
         self.in_doubt = 0
         self.settled = 0
+        self.rows = 0
         self.unreadable = 0
         self.problems: list[tuple[int, str]] = []
         self._client = client
@@ -99,7 +102,7 @@ class Publisher:
         rows: Iterable[Row],
         *,
         skip: int = 0,
-        shift: float = 0.0,
+        shift: Shift | None = None,
         pace: Pace | None = None,
         on_progress: Callable[[], None] = lambda: None,
     ) -> None:
@@ -108,7 +111,7 @@ class Publisher:
         Args:
             rows: rows of the input from its beginning.
             skip: rows that are in already.
-            shift: seconds added to every event time that can be read.
+            shift: what is added to the event times.
             pace: when rows are due; by default at once.
             on_progress: called after each round trip.
 
@@ -121,6 +124,7 @@ class Publisher:
 
     def _readable(self, rows: Iterable[Row], skip: int) -> Iterator[_Numbered]:
         for number, row in enumerate(rows, start=1):
+            self.rows = number
             if number <= skip:
                 self.settled = number
             elif row.problem:
@@ -150,13 +154,15 @@ class Publisher:
                 chunk, size = [], 0
         yield chunk
 
-    def _send(self, chunk: list[_Numbered], shift: float) -> None:
+    def _send(self, chunk: list[_Numbered], shift: Shift | None) -> None:
         if not chunk:
             return
         packed = b"".join([self._command(row, shift) for _, row in chunk])
-        self.settled, self.in_doubt = chunk[0][0] - 1, len(chunk)
+        self.settled = chunk[0][0] - 1
         # Not by a redis-py pipeline: its bookkeeping for each command would cost a third of the speed.
         with self._connection() as connection:
+            # Not before: without a connection nothing was sent.
+            self.in_doubt = len(chunk)
             connection.send_packed_command([packed])  # type: ignore[no-untyped-call]
             for number, _ in chunk:
                 connection.read_response()
@@ -164,8 +170,8 @@ class Publisher:
                 self.in_doubt -= 1
                 self.settled = number
 
-    def _command(self, row: Row, shift: float) -> bytes:
-        fields = _shifted(row, shift) if shift else row.fields
+    def _command(self, row: Row, shift: Shift | None) -> bytes:
+        fields = shift.moved(row) if shift else row.fields
         words: tuple[Any, ...] = ("XADD", self._stream, "*", *chain.from_iterable(fields.items()))
         return cast("bytes", hiredis.pack_command(words))
 
@@ -181,11 +187,3 @@ class Publisher:
             raise
         finally:
             pool.release(connection)
-
-
-def _shifted(row: Row, shift: float) -> dict[bytes, bytes]:
-    at = event_seconds(row)
-    if at is None or not math.isfinite(at):
-        return row.fields
-    moved = round(at + shift, 6)
-    return {**row.fields, b"timestamp": b"%d" % moved if moved.is_integer() else repr(moved).encode()}

@@ -93,6 +93,20 @@ def test_until_leaves_what_is_no_time_to_the_dead_letters(cli, redis, stream, fi
     assert [fields[b"timestamp"] for fields in entries(redis, stream)] == [b"soon", b"nan", b"", b"1767225600"]
 
 
+def test_a_bad_time_among_good_ones_moves_nothing_and_is_told(cli, redis, stream, file):
+    path = file("a b 100\na b inf\na b 1767225600000\na b 1e400\na b 400\n")
+    done = cli("interactions", "publish", path, "--until", "2026-01-01")
+    assert done.code == 0
+    assert [fields[b"timestamp"] for fields in entries(redis, stream)] == [
+        b"1767225300",
+        b"inf",
+        b"1767225600000",
+        b"1e400",
+        b"1767225600",
+    ]
+    assert "3 of 5 rows not considered for --until" in done.err
+
+
 def test_until_without_any_time_is_an_error(cli, redis, stream, file):
     done = cli("interactions", "publish", file("a b soon\n"), "--until", "now")
     assert done.code == 1
@@ -107,15 +121,65 @@ def test_bad_rows_are_published_for_the_dead_letters(cli, redis, stream, file):
     assert fields.items() >= {b"target": b"", b"timestamp": b"never", b"weight": b"1e9"}.items()
 
 
-def test_unreadable_rows_are_named_counted_and_make_the_exit_code_1(cli, redis, stream, file):
+def test_a_table_without_types_is_published_whole(cli, redis, stream, file):
+    for name, text in {
+        "csv": "source,target,timestamp\na,b,5\n",
+        "jsonl": '{"source":"a","target":"b","timestamp":5}\n',
+    }.items():
+        assert cli("interactions", "publish", file(text, name)).code == 0
+        assert entries(redis, stream)[-1].items() >= {b"type": b"email", b"source": b"a"}.items()
+    assert cli("interactions", "publish", file(text), "--type", "x" * 51).code == 2
+
+
+def test_unreadable_rows_are_named_counted_and_make_the_exit_code_3(cli, redis, stream, file):
     text = '{"source":"a"}\n{"source":\n' + "[]\n" * 25 + '{"source":"b"}\n'
     done = cli("interactions", "publish", file(text))
-    assert done.code == 1
+    assert done.code == 3
     assert "published 2 events" in done.out
     assert "line 2: not valid JSON at character 11" in done.err
     assert "line 3: not a JSON object" in done.err
-    assert "error: 26 rows cannot be read and were left out (6 more not shown)" in done.err
+    assert "error: 26 rows left out, unreadable or too large (6 more not shown)" in done.err
     assert redis.xlen(stream) == 2
+    done = cli("interactions", "publish", file("a b 1\na b\n"))
+    assert done.code == 3
+    assert "published 1 event in" in done.out
+    assert "error: 1 row left out" in done.err
+
+
+@pytest.mark.parametrize("until", [(), ("--until", "now")])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "the file is empty"),
+        ("source,target,timestamp\n", "the input has no rows"),
+        ("{\n[]\n", "no row can be read"),
+        ("a,b\n", "neither a CSV header"),
+    ],
+)
+def test_when_nothing_can_be_published_the_exit_code_is_1_and_says_why(cli, redis, stream, file, text, says, until):
+    done = cli("interactions", "publish", file(text), *until)
+    assert (done.code, done.out) == (1, "")
+    assert says in done.err.splitlines()[-1]
+    assert redis.xlen(stream) == 0
+
+
+def test_a_field_too_large_for_the_stream_is_not_sent(cli, redis, stream, file):
+    row = '{{"source":"a","target":"b","timestamp":1,"metadata":"{}"}}\n'
+    done = cli("interactions", "publish", file(row.format("x" * 70_000) + row.format("x" * 3_000_000) + row.format("")))
+    assert done.code == 3
+    assert "line 1: field 'metadata' has more than the 65,536 bytes allowed" in done.err
+    assert "line 2: longer than the 1,048,576 bytes allowed" in done.err
+    assert redis.xlen(stream) == 1
+
+
+def test_nothing_left_behind_the_skipped_rows_is_said(cli, redis, stream, file):
+    path = file("a b 1\na b 2\n")
+    done = cli("interactions", "publish", path, "--skip", "2")
+    assert (done.code, done.out) == (0, "nothing was left to publish: the input has 2 rows, --skip 2\n")
+    done = cli("interactions", "publish", path, "--skip", "99")
+    assert done.code == 1
+    assert "nothing was left to publish: the input has 2 rows, --skip 99. Is it another file?" in done.err
+    assert redis.xlen(stream) == 0
 
 
 def test_a_rate_is_kept(cli, redis, stream, file):
@@ -156,8 +220,16 @@ def test_without_redis_nothing_is_in(cli, monkeypatch, stream, file):
     done = cli("interactions", "publish", file("a b 1\na b\n"))
     assert done.code == 1
     assert "line 2: 2 words" in done.err
-    assert "0 events are surely in" in done.err
-    assert "--skip 0" in done.err
+    assert "Nothing was published: give the same command again" in done.err
+
+
+def test_with_a_wrong_password_nothing_is_in_doubt(cli, monkeypatch, redis_server, stream, file):
+    url = f"redis://:wrong@{redis_server.host}:{redis_server.port}/0"
+    monkeypatch.setenv("AIRFLOW_CONN_ORGANISM_REDIS", url)
+    done = cli("interactions", "publish", file("a b 1\na b 2\n"))
+    assert done.code == 1
+    assert "Nothing was published" in done.err
+    assert "may be" not in done.err
 
 
 # --- interruptions ------------------------------------------------------------------

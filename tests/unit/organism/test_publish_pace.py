@@ -3,7 +3,10 @@
 import pytest
 
 from include.organism.event_files import Row
+from include.organism.event_times import Limits
 from include.organism.publish import EventTime, Publisher, Rate
+
+LIMITS = Limits(0, 1_800_000_000)
 
 
 class Clock:
@@ -55,17 +58,20 @@ def test_a_high_rate_sends_many_rows_at_once():
 
 @pytest.mark.parametrize("speed", [1, 60])
 def test_events_are_replayed_in_their_time(speed):
-    times = sent([row(str(at)) for at in (5000, 5030, 5090)], pace=EventTime(speed))
+    times = sent([row(str(at)) for at in (5000, 5030, 5090)], pace=EventTime(speed, LIMITS))
     assert [at for at, _ in times] == pytest.approx([0, 30 / speed, 90 / speed], abs=0.051)
 
 
 def test_late_events_and_events_without_time_wait_for_nobody():
-    times = sent([row(at) for at in ("5000", "5010", "4000", "?", "nan", "inf", "5020")], pace=EventTime(1))
-    assert [at for at, _ in times] == pytest.approx([0, 10, 10, 10, 10, 10, 20], abs=0.051)
+    times = sent(
+        [row(at) for at in ("5000", "5010", "4000", "?", "nan", "inf", "1700000000000", "5020")],
+        pace=EventTime(1, LIMITS),
+    )
+    assert [at for at, _ in times] == pytest.approx([0, 10, 10, 10, 10, 10, 10, 20], abs=0.051)
 
 
 def test_a_replay_begins_at_once_after_skipped_rows():
-    times = sent([row("0"), row("9000"), row("9005")], skip=1, pace=EventTime(1))
+    times = sent([row("0"), row("9000"), row("9005")], skip=1, pace=EventTime(1, LIMITS))
     assert [(number, at) for at, number in times] == [(2, 0.0), (3, pytest.approx(5, abs=0.051))]
 
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.operations.errors import InputRejected
-from include.organism.event_files import Format, event_seconds, last_event, read_rows
+from include.organism.event_files import Format, read_rows
+from include.organism.event_times import event_seconds
 
 FIELDS = ["id", "source", "target", "type", "weight", "timestamp", "metadata"]
 # What a CSV or JSON file can carry in one cell.
@@ -130,11 +131,110 @@ def test_problems_never_show_a_value():
     assert all(sum(bool(row.problem) for row in rows(text)) == 1 for text in texts)
 
 
-def test_an_overlong_csv_field_is_one_bad_row(monkeypatch):
-    monkeypatch.setattr("include.organism.event_files._LONGEST_FIELD", 100)
-    found = rows("source,target,timestamp\na,b,1\n" + "x" * 200 + ",b,1\nc,d,2\n")
-    assert [bool(row.problem) for row in found] == [False, True, False]
+@pytest.mark.parametrize(
+    ("text", "field", "at_most"),
+    [
+        ("source,target,timestamp\na,b,1\n{0},b,1\nc,d,2\n", "x" * 11, "x" * 10),
+        ("source,target,timestamp\na,b,1\n{0},b,1\nc,d,2\n", "é" * 6, "é" * 5),
+        ('{{"target": 1}}\n{{"target": 2}}\n{{"target": "{0}"}}\n{{"target": 3}}\n', "x" * 11, "x" * 10),
+        ("a b 1\na b 1\n{0} b 1\nc d 2\n", "x" * 11, "x" * 10),
+    ],
+)
+def test_a_field_too_large_for_the_stream_stays_out(text, field, at_most):
+    options = {"max_field_bytes": 32}
+    padded = [each + "x" * 22 for each in (field, at_most)]
+    found = rows(text.format(padded[0]), **options)
+    assert [bool(row.problem) for row in found[-2:]] == [True, False]
+    assert (found[-2].line, found[-2].fields) == (3, {})
+    assert "more than the 32 bytes allowed" in found[-2].problem
+    assert not any(row.problem for row in rows(text.format(padded[1]), **options))
+
+
+class Counting(io.BytesIO):
+    """Remembers how much was asked for at once."""
+
+    most = 0
+
+    def readline(self, size=-1):
+        line = super().readline(size)
+        self.most = max(self.most, len(line))
+        return line
+
+
+@pytest.mark.parametrize(
+    ("head", "row", "written"),
+    [
+        ("source,target,timestamp\n", "a,b,1\n", Format.AUTO),
+        ("", '{"source": "a"}\n', Format.AUTO),
+        ("", "a b 1\n", Format.AUTO),
+        ("", "a b 1\n", Format.TEXT),
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", ""])
+def test_a_giant_line_is_one_bad_row_and_never_held_whole(head, row, written, end):
+    giant = row.rstrip("\n") + "x" * 3_000_000 + end
+    stream = Counting((head + row + giant + (row if end else "")).encode())
+    found = list(read_rows(stream, written, max_field_bytes=1_000))
+    assert [bool(row.problem) for row in found] == [False, True, False][: 3 if end else 2]
+    assert found[1].line == 2 + head.count("\n")
+    assert found[1].problem == "longer than the 16,000 bytes allowed"
+    assert stream.most <= 65_536
+    # Also as the first line.
+    first = list(read_rows(Counting((head + giant).encode()), written if head else Format.JSONL, max_field_bytes=1_000))
+    assert [bool(row.problem) for row in first] == [True]
+
+
+def test_a_giant_header_is_refused():
+    with pytest.raises(InputRejected, match="header is too long"):
+        rows("source,target,timestamp," + "x" * 1_000_000, Format.CSV, max_field_bytes=1_000)
+
+
+def test_an_open_quote_takes_in_no_more_than_a_long_line_and_says_what_is_lost():
+    text = 'source,target,timestamp\na,b,1\n"c,d,2\n' + "e,f,3\n" * 100
+    found = rows(text, max_field_bytes=10)
+    assert [bool(row.problem) for row in found[:3]] == [False, True, False]
     assert found[1].line == 3
+    last = found[2].line - 1
+    assert found[1].problem.endswith(f"lost with it: the lines up to {last}")
+    assert len(found) == 2 + 103 - last
+
+
+@pytest.mark.parametrize(
+    ("content", "says", "what_to_do"),
+    [
+        (b"source,target,timestamp\ra,b,1\rc,d,2\r", "carriage return only", "tr '"),
+        (b"# text\ra b 1\rc d 2\r", "carriage return only", "tr '"),
+        (b"a b 1\r" * 100_000, "carriage return only", "tr '"),
+        (b"\x7fELF\x02\x01\x01\0\0\0", "binary", "CSV"),
+        (b"\x1f\x8b\x08\0\0", "compressed", "gunzip"),
+        (b"PK\x03\x04\x14\0", "spreadsheet", "CSV"),
+        ("source,target,timestamp\n".encode("utf-16"), "UTF-16", "iconv"),
+    ],
+)
+@pytest.mark.parametrize("written", Format)
+def test_what_holds_no_lines_of_text_is_refused_in_plain_words(content, says, what_to_do, written):
+    with pytest.raises(InputRejected, match=says) as caught:
+        rows(content, written, max_field_bytes=1_000)
+    assert what_to_do in caught.value.what_to_do
+
+
+@pytest.mark.parametrize("given", ["", ",type"])
+def test_csv_rows_that_name_no_type_get_one(given):
+    text = f"source,target,timestamp{given}\na,b,1{',' if given else ''}\n"
+    assert fields(text)[0]["type"] == "email"
+    (row,) = rows(text, event_type="chat")
+    assert row.fields[b"type"] == b"chat"
+
+
+@pytest.mark.parametrize("given", ["", ', "type": null', ', "type": ""'])
+def test_json_rows_that_name_no_type_get_one(given):
+    (row,) = rows(f'{{"source": "a", "target": "b", "timestamp": 1{given}}}\n', event_type="chat")
+    assert row.fields[b"type"] == b"chat"
+
+
+def test_a_type_of_the_row_is_kept():
+    assert fields("source,target,timestamp,type\na,b,1,call\n")[0]["type"] == "call"
+    assert fields('{"source": "a", "type": "call"}\n')[0]["type"] == "call"
 
 
 def test_bytes_that_are_no_utf8_reach_the_stream_as_they_are():
@@ -148,7 +248,7 @@ def test_json_values_become_text():
     (row,) = rows(
         '{"source": 7, "target": ["a", 2], "timestamp": 1.5, "weight": null, "metadata": {"n": 1}, "x": true}'
     )
-    assert {name: value for name, value in row.fields.items() if name != b"id"} == {
+    assert {name: value for name, value in row.fields.items() if name not in {b"id", b"type"}} == {
         b"source": b"7",
         b"target": b'["a", 2]',
         b"timestamp": b"1.5",
@@ -160,7 +260,7 @@ def test_json_values_become_text():
 def test_an_empty_cell_means_none_for_optional_fields_only():
     (row,) = rows("id,source,target,type,weight,timestamp,metadata\n,a,,,,1,\n")
     assert row.fields.keys() == {b"id", b"source", b"target", b"type", b"timestamp"}
-    assert row.fields[b"target"] == row.fields[b"type"] == b""
+    assert row.fields[b"target"] == b""
     assert len(row.fields[b"id"]) == 32
 
 
@@ -200,12 +300,6 @@ def test_an_id_of_the_row_is_kept():
 def test_event_times(timestamp, seconds):
     (row,) = rows(f"source,target,timestamp\na,b,{timestamp}\n")
     assert event_seconds(row) == seconds
-
-
-def test_the_last_event_is_the_latest_one_that_has_a_time():
-    text = "a b 5\na b nan\na b 9\na b x\na b 7\n"
-    assert last_event(rows(text)) == 9
-    assert last_event(rows("a b x\n")) is None
 
 
 def test_the_stream_stays_open_for_a_second_reading():
