@@ -142,7 +142,7 @@ class Demo:
         begun = time.monotonic()
         # Old events are shifted so that the last one happens now: otherwise all weights that decay with time are zero.
         shift = ["--until", "now"] if self._own_data is not None else []
-        self._command("interactions", "publish", str(events), *shift, accept=(0, 1))
+        self._command("interactions", "publish", str(events), *shift, accept=(0, 3))
         _done("published", begun, events.name)
 
     def _command(self, *arguments: str, accept: Sequence[int] = (0,)) -> None:
