@@ -1,6 +1,7 @@
 """Faults P3, P4 and P5 on a real PostgreSQL: class, whether it is tried again, and that nothing is left behind."""
 
 import os
+import socket
 import time
 
 import psycopg
@@ -40,6 +41,14 @@ def run(statements):
             connection.execute(statement)
 
 
+def wait_until_gone(admin, role):
+    """The server takes a moment to let go of a connection that was closed."""
+    end = time.monotonic() + 20
+    while admin.execute("select count(*) from pg_stat_activity where usename = %s", [role]).fetchone() != (0,):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 def fault(*statements):
     """What a task's connection ends with: class, code, and whether there is a second try."""
     with pytest.raises(psycopg.Error) as caught:
@@ -64,8 +73,8 @@ def test_p4_a_role_without_a_free_connection_waits_for_one(admin, role):
     with connect() as first:
         first.execute("select 1")
         assert fault() == ("DATABASE", "53300", True)
-    with connect() as again:
-        again.execute("select 1")
+    wait_until_gone(admin, role)
+    run(["select 1"])
 
 
 def test_p4_a_statement_past_its_time_is_released(admin, role, monkeypatch):
@@ -73,7 +82,7 @@ def test_p4_a_statement_past_its_time_is_released(admin, role, monkeypatch):
     started = time.monotonic()
     assert fault("select pg_sleep(30)") == ("TIMEOUT", "57014", True)
     assert time.monotonic() - started < 10
-    assert admin.execute("select count(*) from pg_stat_activity where usename = %s", [role]).fetchone() == (0,)
+    wait_until_gone(admin, role)
 
 
 def test_p5_a_missing_table_and_a_lost_right_are_not_tried_again(admin, role):
@@ -99,3 +108,13 @@ def test_a_refused_connection_carries_the_servers_code(role, monkeypatch, change
 def test_a_server_that_is_not_there_is_network(monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", "postgres://u:p@127.0.0.1:1/x")
     assert fault() == ("NETWORK", "OperationalError", True)
+
+
+def test_a_server_that_accepts_and_says_nothing_is_given_up(monkeypatch):
+    monkeypatch.setattr("include.connections._CONNECT_S", 2)
+    monkeypatch.setattr("include.postgres_connect._ASK_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", f"postgres://u:p@127.0.0.1:{silent.getsockname()[1]}/x")
+        started = time.monotonic()
+        assert fault() == ("TIMEOUT", "ConnectionTimeout", True)
+        assert time.monotonic() - started < 8
