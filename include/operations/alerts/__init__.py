@@ -34,11 +34,14 @@ def raise_problem(problem: Problem, *, now: datetime | None = None) -> None:
     report.raise_problem(problem, now=now)
 
 
-def resolve(incident: str | Problem, note: str = "", *, now: datetime | None = None) -> None:
-    """Say that it is over, by the incident's key or one of its events. Takes at most 5 s and never raises."""
+def resolve(incident: str | Problem, note: str = "", *, now: datetime | None = None) -> bool:
+    """Say that it is over, by the incident's key or one of its events. Takes at most 5 s and never raises.
+
+    False: it could not be written down, so say it again later; saying it twice is harmless.
+    """
     from include.operations.alerts import report
 
-    report.resolve(incident, note, now=now)
+    return report.resolve(incident, note, now=now)
 
 
 def note_success(dag_id: str, run_id: str, clear_number: int = 0, *, now: datetime | None = None) -> None:

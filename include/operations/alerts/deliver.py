@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
-from include.operations.alerts import outbox
+from include.operations.alerts import outbox, store
 from include.operations.alerts.budget import Deadline, Late, all_within, within
 from include.operations.alerts.channels import Channels, NotDelivered
 from include.operations.alerts.desk import open_desk
@@ -93,14 +93,14 @@ def settle(
     """Write down what became of messages; returns those that go by e-mail because Slack did not take them."""
     instead: list[Outgoing] = []
     with open_desk(settings, channels.editing, now=now) as desk:
+        store.exclusively(desk)
         for outcome in outcomes:
             if outcome.place is not None:
                 outbox.sent(desk, outcome.outgoing, outcome.place)
                 continue
             outbox.refused(desk, outcome.outgoing, outcome.code, outcome.retry_after)
             if outcome.outgoing.channel == "slack" and "email" in channels:
-                found = outbox.by_email_instead(desk, outcome.outgoing)
-                instead += [found] if found is not None else []
+                instead += outbox.by_email_instead(desk, outcome.outgoing)
     return instead
 
 

@@ -13,7 +13,7 @@ from include.operations.alerts.store import Desk
 
 _CONNECT_S = 2
 # What a server may take over one statement, its wait for a lock included; whole transactions take milliseconds.
-_LIMITS = "-c statement_timeout=2000 -c lock_timeout=1500 -c idle_in_transaction_session_timeout=10000"
+_LIMITS = "-c statement_timeout=2200 -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000"
 
 
 class AbandonedError(Exception):

@@ -45,6 +45,14 @@ class Outgoing:
     tries: int = 0
 
 
+# A recovery must not overtake an alert that still waits: the incident is not told on that channel yet.
+_COMES_LATER: Final = (
+    "exists (select 1 from ops.alert_outbox earlier join ops.incident i on i.id = earlier.incident_id"
+    " where earlier.incident_id = o.incident_id and earlier.channel = o.channel and earlier.id < o.id"
+    " and earlier.sent_at is null and not i.thread ? o.channel)"
+)
+
+
 def json_value(value: object) -> Any:
     """Wrap a value for a JSON column."""
     from psycopg.types.json import Jsonb
@@ -66,8 +74,8 @@ def renew(desk: Desk, channel: str, message: Message, incident_id: int) -> bool:
 
 def put(
     desk: Desk, channel: str, message: Message, incident_id: int | None, *, dedupe_key: str | None = None
-) -> Outgoing:
-    """Write a message down and take it into hand."""
+) -> list[Outgoing]:
+    """Write a message down and take it into hand, unless an earlier one of its incident has to go first."""
     values = {
         "incident": incident_id,
         "channel": channel,
@@ -84,7 +92,10 @@ def put(
         **values,
     )
     assert row is not None  # noqa: S101 - INSERT .. RETURNING returns its row
-    return _in_hand(desk, row)
+    if desk.one(f"select 1 from ops.alert_outbox o where o.id = %(id)s and {_COMES_LATER}", id=row["id"]) is None:  # noqa: S608
+        return [_in_hand(desk, row)]
+    desk.run("update ops.alert_outbox set next_try_at = %(now)s where id = %(id)s", id=row["id"])
+    return []
 
 
 def known(desk: Desk, dedupe_key: str) -> set[str]:
@@ -144,7 +155,7 @@ def member_recovered(desk: Desk, rollup_id: int, recovery: Message) -> list[Outg
     desk.run("update ops.incident set recovered_at = %(now)s where id = %(id)s", id=rollup_id)
     if left["n"] > 1:
         recovery = replace(recovery, title=f"Recovered: all {left['n']} incidents of this roll-up", facts={})
-    return sent + [put(desk, name, recovery, rollup_id) for name in names]
+    return sent + [each for name in names for each in put(desk, name, recovery, rollup_id)]
 
 
 def _renewed(desk: Desk, channel: str, rollup: Row) -> Outgoing | None:
@@ -232,9 +243,10 @@ def _best_link(links: Mapping[str, str]) -> str:
 def claim(desk: Desk, channels: Sequence[str]) -> Outgoing | None:
     """Take the oldest message that is due on one of these channels into hand."""
     row = desk.one(
-        "update ops.alert_outbox set next_try_at = %(held)s where id = (select id from ops.alert_outbox"
-        " where sent_at is null and next_try_at <= %(now)s and channel = any(%(channels)s)"
-        " order by id limit 1 for update skip locked) returning *",
+        "update ops.alert_outbox set next_try_at = %(held)s where id = (select o.id from ops.alert_outbox o"  # noqa: S608
+        f" where o.sent_at is null and o.next_try_at <= %(now)s and o.channel = any(%(channels)s)"
+        f" and not {_COMES_LATER}"
+        " order by o.id limit 1 for update of o skip locked) returning *",
         held=desk.now + LEASE,
         channels=list(channels),
     )
@@ -275,11 +287,11 @@ def refused(desk: Desk, outgoing: Outgoing, code: str, retry_after: timedelta | 
     )
 
 
-def by_email_instead(desk: Desk, outgoing: Outgoing) -> Outgoing | None:
+def by_email_instead(desk: Desk, outgoing: Outgoing) -> list[Outgoing]:
     """Slack did not take a P1 or P2: write it down for e-mail, once, unless e-mail has it anyway."""
     kind, number = outgoing.message.kind, outgoing.incident_id
     if kind not in ("alert", "reminder", "rollup") or number is None or outgoing.message.severity > Severity.P2:
-        return None
+        return []
     there = desk.one(
         "select 1 from ops.alert_outbox where incident_id = %(id)s and channel = 'email' and created_at >="
         " (select created_at from ops.alert_outbox where id = %(mine)s) limit 1",
@@ -287,10 +299,11 @@ def by_email_instead(desk: Desk, outgoing: Outgoing) -> Outgoing | None:
         mine=outgoing.id,
     )
     if there is not None:
-        return None
+        return []
     if kind == "rollup":
         rollup = desk.one("select * from ops.incident where id = %(id)s for update", id=number)
-        return None if rollup is None else _renewed(desk, "email", rollup)
+        renewed = None if rollup is None else _renewed(desk, "email", rollup)
+        return [] if renewed is None else [renewed]
     notes = (*outgoing.message.notes, "Sent by e-mail because Slack did not take it.")
     return put(desk, "email", replace(outgoing.message, notes=notes), number)
 

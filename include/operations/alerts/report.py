@@ -35,6 +35,8 @@ BUDGET_S = 4.8
 # Of which the look-up of connections and the store may take these shares; sending has what is left.
 _CONNECTIONS: Final = 0.25
 _STORE: Final = 0.5
+# lock_not_available, deadlock_detected: the warehouse works and has more to do than it can at this moment.
+_BUSY: Final = frozenset({"55P03", "40P01"})
 _DEGRADED: Final = "De-duplication degraded: the warehouse could not be asked. This may come more than once."
 
 
@@ -43,8 +45,8 @@ def raise_problem(problem: Problem, *, now: datetime | None = None) -> None:
     _never_raising("raise_problem", lambda deadline: _raise(problem.clean(), deadline, now))
 
 
-def resolve(incident: str | Problem, note: str = "", *, now: datetime | None = None) -> None:
-    """Say that it is over, by the incident's key or one of its events. Takes at most 5 s and never raises."""
+def resolve(incident: str | Problem, note: str = "", *, now: datetime | None = None) -> bool:
+    """Say that it is over; see `include.operations.alerts.resolve`."""
 
     def work(deadline: Deadline) -> None:
         settings = _settings()
@@ -53,7 +55,7 @@ def resolve(incident: str | Problem, note: str = "", *, now: datetime | None = N
         told = _in_store(lambda desk: store.resolve(desk, key, note), channels, settings, now)
         deliver.deliver(told, channels, settings, deadline, now=now)
 
-    _never_raising("resolve", work)
+    return _never_raising("resolve", work)
 
 
 def note_success(dag_id: str, run_id: str, clear_number: int = 0, *, now: datetime | None = None) -> None:
@@ -89,7 +91,8 @@ def digest(key: str, *, title: str, text: str, html: str, picture: bytes | None,
     def write(desk: Desk) -> list[Outgoing]:
         before = outbox.known(desk, key)
         names = store.routes(channels, severity=Severity.P4, kind="digest")
-        return [outbox.put(desk, name, said, None, dedupe_key=key) for name in names if name not in before]
+        new = [name for name in names if name not in before]
+        return [each for name in new for each in outbox.put(desk, name, said, None, dedupe_key=key)]
 
     with open_desk(settings, channels.editing, now=now) as desk:
         told = write(desk)
@@ -111,14 +114,23 @@ def flush_outbox(*, seconds: float = 30.0, now: datetime | None = None) -> Flush
 def _raise(problem: Problem, deadline: Deadline, now: datetime | None) -> None:
     settings = _settings()
     channels: Channels | None = None
-    try:
-        channels = _channels(settings)
-        told = _in_store(partial(_record, problem=problem, channels=channels), channels, settings, now)
-    except Exception as error:  # noqa: BLE001 - whatever is wrong with the warehouse, the alert has to leave
-        code = "TIMEOUT" if isinstance(error, Late) else classify(error).code
-        log_event(log, "alert_store_unavailable", level=logging.ERROR, code=code)
-        _raise_degraded(problem, channels, settings, deadline, now)
-        return
+    while True:
+        try:
+            channels = channels or _channels(settings)
+            told = _in_store(partial(_record, problem=problem, channels=channels), channels, settings, now)
+            break
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with the warehouse, the alert has to leave
+            code = "TIMEOUT" if isinstance(error, Late) else classify(error).code
+            busy = code in _BUSY
+            if busy and deadline.left() > BUDGET_S * _STORE:
+                continue
+            log_event(log, "alert_store_unavailable", level=logging.ERROR, code=code)
+            if busy:
+                # Many fail at this moment, and others are telling: this one is counted by the next flush.
+                LocalMemory().spool(problem)
+            else:
+                _raise_degraded(problem, channels, settings, deadline, now)
+            return
     deliver.deliver(told, channels, settings, deadline, now=now)
 
 
@@ -192,7 +204,8 @@ def _settings() -> Settings:
         return Settings()
 
 
-def _never_raising(what: str, work: Callable[[Deadline], None]) -> None:
+def _never_raising(what: str, work: Callable[[Deadline], None]) -> bool:
+    """Do it in time; whether it was done."""
     deadline = Deadline(BUDGET_S)
     try:
         within(BUDGET_S, lambda: work(deadline))
@@ -201,3 +214,6 @@ def _never_raising(what: str, work: Callable[[Deadline], None]) -> None:
     except Exception as error:  # noqa: BLE001 - an alert never fails the task it is about
         found = classify(error)
         log_event(log, "alert_failed", level=logging.ERROR, doing=what, code=found.code, exception=found.exception)
+    else:
+        return True
+    return False

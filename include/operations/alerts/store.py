@@ -60,12 +60,17 @@ class Desk:
         return self.connection.execute(query, {"now": self.now, **values}).rowcount
 
 
+def exclusively(desk: Desk) -> None:
+    """Wait until no other process decides or settles, to the end of this transaction."""
+    desk.rows("select pg_advisory_xact_lock(%(lock)s)", lock=_LOCK)
+
+
 def record(desk: Desk, problem: Problem, *, told: bool = False) -> list[Outgoing]:
     """Take an event in and return the messages to send now; none when it is known, silenced or not due.
 
     With `told` its message has left already, without the store's help.
     """
-    desk.rows("select pg_advisory_xact_lock(%(lock)s)", lock=_LOCK)
+    exclusively(desk)
     if not _is_new(desk, problem):
         return []
     key = problem.incident_key(desk.settings.environment)
@@ -106,7 +111,7 @@ def succeeded(desk: Desk, dag_id: str, run_id: str) -> bool:
 
 def good_run(desk: Desk, dag_id: str, run_id: str, clear_number: int = 0) -> list[Outgoing]:
     """Count a run that succeeded for the DAG's open incidents; returns the recoveries to tell."""
-    desk.rows("select pg_advisory_xact_lock(%(lock)s)", lock=_LOCK)
+    exclusively(desk)
     mark = Problem("run_succeeded", "", dag_id=dag_id, run_id=run_id, try_number=clear_number)
     if not _is_new(desk, mark):
         return []
@@ -128,7 +133,7 @@ def good_run(desk: Desk, dag_id: str, run_id: str, clear_number: int = 0) -> lis
 
 def resolve(desk: Desk, incident_key: str, note: str) -> list[Outgoing]:
     """End the open incident of this key, if there is one; returns the recoveries to tell."""
-    desk.rows("select pg_advisory_xact_lock(%(lock)s)", lock=_LOCK)
+    exclusively(desk)
     found = desk.rows(
         "select * from ops.incident where recovered_at is null and %(key)s = any(keys) for update", key=incident_key
     )
@@ -141,7 +146,7 @@ def recover(desk: Desk, incident: Row, note: str) -> list[Outgoing]:
     problem = Problem.from_dict(incident["detail"])
     told = outbox.told_by(desk, incident["id"])
     message = messages.of_recovery(problem, facts_of(desk, incident), note=note, settings=desk.settings)
-    sent = [outbox.put(desk, channel, message, incident["id"]) for channel in told]
+    sent = [each for channel in told for each in outbox.put(desk, channel, message, incident["id"])]
     if incident["rollup_id"] is not None:
         sent += outbox.member_recovered(desk, incident["rollup_id"], message)
     return sent
@@ -284,7 +289,7 @@ def _tell(desk: Desk, number: int) -> list[Outgoing]:
         said = messages.of_problem(problem, facts_of(desk, incident), kind=kind, settings=desk.settings)
         # A reminder of what could not be said yet would be a second message at the same moment.
         new = [name for name in names if kind == "alert" or not outbox.renew(desk, name, said, number)]
-        sent = [outbox.put(desk, name, said, number) for name in new]
+        sent = [each for name in new for each in outbox.put(desk, name, said, number)]
     if names:
         _count_message(desk, number, incident["opened_at"], problem.severity)
     return sent

@@ -135,7 +135,8 @@ def _tell(thresholds: Mapping[str, Threshold], now: datetime) -> tuple[int, int]
         over += [each] if each.ended_at is not None else []
     for each in over:
         threshold = _threshold(thresholds, each)
-        resolve(problem(each, threshold), recovery(each, threshold), now=now)
+        if resolve(problem(each, threshold), recovery(each, threshold), now=now) is False:
+            continue  # the next round says it again
         with warehouse() as connection:
             store.recovered(connection, each, now)
     return len(new), len(over)

@@ -144,6 +144,17 @@ def test_an_alert_and_its_recovery_that_both_waited_come_in_order(world):
     assert second["thread_ts"] == first["ts"]
 
 
+def test_a_recovery_does_not_overtake_its_alert(world):
+    world.sink.behave("slack", "server_error", times=1)
+    world.fail(1)
+    world.succeed(2)
+    world.succeed(3)
+    assert world.slack() == []
+    world.later(minutes=2)
+    world.flush()
+    assert [title.split(":")[0] for title in world.titles()] == ["🟠 P2 failed", "🟢 Recovered"]
+
+
 def test_reminders_of_what_could_not_be_said_are_one_message(world):
     world.sink.behave("slack", "server_error")
     for number in range(20):

@@ -36,8 +36,8 @@ def test_two_hundred_at_the_same_moment_from_many_processes(world):
         list(pool.map(fail, range(64)))
     world.later(minutes=5)
     world.flush()
-    assert len(world.slack()) == 2
-    assert "63 incidents" in world.slack()[1]["text"]
+    # Sent by different threads: either may come first.
+    assert sorted("63 incidents" in message["text"] for message in world.slack()) == [False, True]
 
 
 def test_a_storm_of_p1_is_mailed_twice_at_most(world):
