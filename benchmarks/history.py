@@ -108,7 +108,7 @@ values (1, 'failed', 'SchedulerJob', %(first)s, null, %(first)s + (%(end)s - %(f
   (4, 'running', 'TriggererJob', %(first)s, null, %(end)s, 'new', 'airflow')
 """
 
-# One in a hundred of the newest thousand runs has not ended. One in 2,000 takes days, one in 100 failed never started.
+# One in a hundred of the newest thousand runs has not ended. One in 2,000 takes days, one in five failed never began.
 _RUNS = """
 insert into dag_run (id, dag_id, run_id, run_type, state, queued_at, logical_date, run_after, start_date, end_date,
   data_interval_start, data_interval_end, conf, clear_number, context_carrier, created_at, updated_at,
@@ -123,7 +123,7 @@ from (
     case when n > %(runs)s - 1000 and n %% 100 = 7 then case when n %% 200 = 7 then 'running' else 'queued' end
       when at + lag + took > %(end)s then 'running'
       when chance_of_state < 0.04 then 'failed' else 'success' end as state,
-    chance_of_state < 0.04 and pg_temp.chance(n, %(seed)s + 2) < 0.01 as never
+    chance_of_state < 0.04 and pg_temp.chance(n, %(seed)s + 2) < 0.2 as never
   from (
     select n, 'dag_' || lpad((n %% %(dags)s)::text, 3, '0') as dag_id, %(first)s + (n + 1) * %(step)s as at,
       pg_temp.chance(n, %(seed)s) as chance_of_state,

@@ -93,7 +93,7 @@ def metadata(
         if _flag(connection, "rolsuper"):
             raise RightsTooWide(
                 f"The role of the connection {conn_id} is a superuser.",
-                what_to_do=f"Make the role {ROLE} with the statements in docs/statistics.md and use that one.",
+                what_to_do=f"Make the role {ROLE} by `stats make-reader` (docs/statistics.md) and use that one.",
             )
         yield connection
 

@@ -107,6 +107,9 @@ class TestAgainstASecondCount:
         assert {grain for grain, _, _ in mine} == {"hour", "day", "week", "month"}
         total = mine["month", datetime(2026, 9, 1, tzinfo=UTC), "*"]
         # Nothing that is hard to count is missing from the history.
+        with psycopg.connect(metadata_database.url) as connection:
+            query = "select count(*) from dag_run where end_date is not null and start_date is null"
+            assert connection.execute(query).fetchone()[0] > 0
         assert min(total[:7]) > 0
         assert set(total[-1]) == {"NETWORK", "TIMEOUT"}
         assert done.runs == sum(row[0] for (grain, _, dag), row in mine.items() if (grain, dag) == ("hour", "*"))
@@ -206,17 +209,34 @@ class TestRuns:
         assert [row[:3] for row in stats("day", "*").values()] == [(0, 0, 0), (1, 1, 0)]
         assert stats()[mended][7] == 120.0
 
+    def test_a_run_that_was_cleared_and_ended_again_between_two_roll_ups_leaves_its_old_hour(self, airflow, stats):
+        airflow.run("r", NOW - 3 * HOUR, NOW - 2 * HOUR, state="failed")
+        roll_up(now=NOW)
+        airflow.run("r", NOW - HOUR, NOW)
+        roll_up(now=NOW)
+        assert [row[:3] for row in stats().values()] == [(0, 0, 0), (1, 1, 0)]
+
     def test_days_weeks_and_months_begin_in_utc_and_weeks_on_monday(self, airflow, stats, metadata_database):
-        with psycopg.connect(metadata_database.admin_url) as admin:
-            admin.execute("alter role airflow_reader set timezone = 'Pacific/Kiritimati'")
-        last = datetime(2026, 8, 30, 23, 59, 59, 999999, tzinfo=UTC)
-        try:
-            for number, end in enumerate((last, last + timedelta(microseconds=1), datetime(2026, 9, 1, tzinfo=UTC))):
-                airflow.run(f"r{number}", end - MINUTE, end)
-            roll_up(now=NOW)
-        finally:
-            with psycopg.connect(metadata_database.admin_url) as admin:
-                admin.execute("alter role airflow_reader reset timezone")
+        # Where an hour begins at a quarter past.
+        roles = ("airflow_reader", "warehouse")
+        with psycopg.connect(metadata_database.admin_url, autocommit=True) as admin:
+            for role in roles:
+                admin.execute(f"alter role {role} set timezone = 'Asia/Kathmandu'")
+            try:
+                last = datetime(2026, 8, 30, 23, 59, 59, 999999, tzinfo=UTC)
+                ends = (last, last + timedelta(microseconds=1), datetime(2026, 9, 1, tzinfo=UTC))
+                for number, end in enumerate(ends):
+                    airflow.run(f"r{number}", end - MINUTE, end)
+                    airflow.newest_try(1, end, run_id=f"r{number}")
+                roll_up(now=NOW)
+            finally:
+                for role in roles:
+                    admin.execute(f"alter role {role} reset timezone")
+        assert [(bucket.day, bucket.hour, row[0], row[3]) for bucket, row in stats().items()] == [
+            (30, 23, 1, 1),
+            (31, 0, 1, 1),
+            (1, 0, 1, 1),
+        ]
         days = {grain: [(bucket.month, bucket.day, row[0]) for bucket, row in stats(grain).items()] for grain in _LONG}
         assert days == {
             "day": [(8, 30, 1), (8, 31, 1), (9, 1, 1)],
@@ -246,16 +266,23 @@ class TestRuns:
         assert sum(row[0] for row in stats("month").values()) == 4
 
     def test_what_is_too_old_is_neither_read_nor_kept(self, airflow, stats, warehouse_database):
+        # The week of the oldest month that is kept begins in the month before.
         old = datetime(2024, 8, 31, 23, tzinfo=UTC)
         airflow.run("old", old, old + MINUTE)
         airflow.run("new", NOW, NOW + MINUTE)
         roll_up(now=old + HOUR)
-        kept = stats("month")
+        month, week = stats("month"), stats("week")
+        airflow.run("late", old, old + 2 * HOUR)
         roll_up(now=NOW, backfill=True)
-        assert kept.items() <= stats("month").items()
-        assert list(stats()) == [NOW.replace(minute=0)]
+        assert month.items() <= stats("month").items()
+        # Half of this week can still be counted, so what was counted before stays.
+        assert week.items() <= stats("week").items()
+        assert list(stats()) == [datetime(2024, 9, 1, 1, tzinfo=UTC), NOW.replace(minute=0)]
         with psycopg.connect(warehouse_database.url) as connection:
-            assert connection.execute("select run_id from ops.workflow_run").fetchall() == [("new",)]
+            assert connection.execute("select run_id from ops.workflow_run order by 1").fetchall() == [
+                ("late",),
+                ("new",),
+            ]
 
     def test_up_to_when_the_metadata_may_be_cleaned(self, airflow, warehouse_database):
         with psycopg.connect(warehouse_database.url) as connection:
