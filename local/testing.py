@@ -29,6 +29,8 @@ FOREIGN = (
     "BACKUP_",
     "UPKEEP_",
 )
+# Airflow runs what it has missed, and so a whole night's backups at each start.
+QUIET = {"UPKEEP_SCHEDULE": "none"}
 
 
 class AirflowSystem:
@@ -36,7 +38,7 @@ class AirflowSystem:
 
     def __init__(self, state_dir: Path, settings: Mapping[str, str] | None = None) -> None:
         environ = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
-        self._launch = Launch(state_dir, usual_ports=False, environ=environ | dict(settings or {}))
+        self._launch = Launch(state_dir, usual_ports=False, environ=environ | QUIET | dict(settings or {}))
         self._clients: list[httpx.Client] = []
         self.state_dir = self._launch.state_dir
 

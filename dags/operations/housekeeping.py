@@ -24,6 +24,7 @@ from airflow.sdk import Param, dag
 
 from include.operations.dag_defaults import dag_defaults
 from include.operations.housekeeping import tasks
+from include.operations.housekeeping.settings import schedule
 from include.operations.task import resilient_task
 
 PARAMS = {
@@ -41,7 +42,7 @@ DEFAULTS = dag_defaults(
 POOLS = {"graph": {"pool": "organism_graph"}}
 
 
-@dag(dag_id="ops_housekeeping", schedule="30 2 * * *", doc_md=__doc__, params=PARAMS, **DEFAULTS)
+@dag(dag_id="ops_housekeeping", schedule=schedule(), doc_md=__doc__, params=PARAMS, **DEFAULTS)
 def ops_housekeeping() -> None:
     """Wire backups, their checks, and what may be deleted after them."""
     checked = {}

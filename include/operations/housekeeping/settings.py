@@ -6,9 +6,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from include.operations.errors import InputRejected
+
+NIGHTLY: Final = "30 2 * * *"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +63,9 @@ def folders(variable: str, environ: Mapping[str, str] | None = None) -> list[Pat
     """The folders that a variable names, separated like PATH."""
     text = (os.environ if environ is None else environ).get(variable, "")
     return [Path(part).expanduser() for part in text.split(os.pathsep) if part]
+
+
+def schedule(environ: Mapping[str, str] | None = None) -> str | None:
+    """When the housekeeping runs: cron in UTC, from `UPKEEP_SCHEDULE`; None, written `none`: on demand only."""
+    text = (os.environ if environ is None else environ).get("UPKEEP_SCHEDULE") or NIGHTLY
+    return None if text == "none" else text

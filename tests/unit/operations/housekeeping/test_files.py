@@ -8,7 +8,7 @@ import pytest
 from include.operations.errors import InputRejected
 from include.operations.housekeeping.files import FRESH_S, prune
 from include.operations.housekeeping.logs import prune_logs
-from include.operations.housekeeping.settings import Retention, folders
+from include.operations.housekeeping.settings import Retention, folders, schedule
 from include.operations.housekeeping.tables import RULES
 
 NOW = 1_800_000_000.0
@@ -96,6 +96,11 @@ class TestSettings:
         assert rule.kept_days({}) == rule.days
         with pytest.raises(InputRejected, match="UPKEEP_RUN_ERROR_DAYS"):
             rule.kept_days({"UPKEEP_RUN_ERROR_DAYS": "0"})
+
+    def test_schedule(self):
+        assert schedule({}) == schedule({"UPKEEP_SCHEDULE": ""}) == "30 2 * * *"
+        assert schedule({"UPKEEP_SCHEDULE": "0 4 * * *"}) == "0 4 * * *"
+        assert schedule({"UPKEEP_SCHEDULE": "none"}) is None
 
     def test_folders(self, tmp_path):
         assert folders("X", {"X": f"{tmp_path}{os.pathsep}{os.pathsep}/b"}) == [tmp_path, type(tmp_path)("/b")]
