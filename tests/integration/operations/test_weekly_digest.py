@@ -95,6 +95,15 @@ def test_one_of_the_week_so_far_does_not_take_the_weekly_ones_place(warehouse, a
     assert len(alert_sink.emails()) == 2
 
 
+def test_without_a_channel_it_is_not_tried_again_every_hour(warehouse, alert_sink, monkeypatch):
+    for name in alert_sink.connections:
+        monkeypatch.delenv(name)
+    assert tasks.weekly_digest({})["week"] == str(MONDAY)
+    with pytest.raises(AirflowSkipException):
+        tasks.weekly_digest({})
+    assert alert_sink.emails() == []
+
+
 class TestWhenItIsDue:
     def due(self, connection, text):
         return digest.due(connection, datetime.fromisoformat(text))
