@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping, Set
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -43,11 +44,13 @@ def trigger(
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the end; exit code 1 when the run failed.")] = False,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait.")] = 600,
 ) -> None:
-    """Start a run of a DAG."""
+    """Start a run of a DAG. A parameter that the DAG does not have is refused: Airflow would ignore it."""
     params = _object(conf)
     from include.operations.airflow_api import AirflowApi
 
     with AirflowApi.from_environment() as api:
+        if params:
+            _check_names(dag, params, api.params(dag))
         run = api.trigger(dag, params)
         print(f"{run.dag_id} {run.run_id}: {run.state}")
         if not wait:
@@ -58,6 +61,13 @@ def trigger(
         if run.state != "success":
             print(f"error: {_blame(api, run)}", file=sys.stderr)
             raise typer.Exit(1)
+
+
+def _check_names(dag: str, params: Mapping[str, Any], known: Set[str]) -> None:
+    if unknown := sorted(params.keys() - known):
+        names = ", ".join(map(repr, unknown))
+        there = f"it has {', '.join(sorted(known))}" if known else "it has none"
+        raise typer.BadParameter(f"{dag} has no parameter {names}; {there}")
 
 
 def _object(conf: str | None) -> dict[str, Any]:

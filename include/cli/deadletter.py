@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import logging
 import re
 import sys
@@ -16,7 +17,7 @@ import typer
 
 from include.cli import airflow_log
 from include.cli.errors import explain
-from include.cli.output import print_json, print_table
+from include.cli.output import counted, print_json, print_table
 from include.operations.errors import InputRejected
 from include.operations.log import log_event
 
@@ -51,7 +52,7 @@ def list_letters(
     if shown:
         rows = [(item["id"], item["dead_at"], item["code"], item["reason"], _one_line(item)) for item in shown]
         print_table(("id", "dead since", "code", "reason", "fields"), rows)
-    print(f"{len(shown):,} of {total:,} dead letters")
+    print(f"{len(shown):,} of {counted(total, 'dead letter')}")
 
 
 @app.command()
@@ -67,7 +68,7 @@ def replay(ids: _Ids = None, *, every: _All = False, code: _Code = None) -> None
                 done += dead.replay(letter)
             except InputRejected as why:
                 refused.append(explain(why))
-    print(f"replayed {done:,} dead letters")
+    print(f"replayed {counted(done, 'dead letter')}")
     for text in refused:
         print(f"error: {text}", file=sys.stderr)
     if refused:
@@ -78,25 +79,42 @@ def replay(ids: _Ids = None, *, every: _All = False, code: _Code = None) -> None
 def discard(
     ids: _Ids = None,
     *,
-    reason: Annotated[str, typer.Option(help="Why; it is logged.")],
+    reason: Annotated[str, typer.Option(help="Why; it is kept, so name no person.")],
     every: _All = False,
     code: _Code = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Delete dead letters for good."""
+    """Delete dead letters for good; `discarded` shows who did it and why."""
     _check_choice(ids, code, every=every)
     if not reason.strip():
         raise typer.BadParameter("--reason is empty")
     with _dead_letters() as dead:
         count, chosen = _chosen(dead, ids, code)
         if not yes:
-            typer.confirm(f"Delete {count:,} dead letters for good?", abort=True)
+            typer.confirm(f"Delete {counted(count, 'dead letter')} for good?", abort=True)
         codes: Counter[str] = Counter()
+        who = getpass.getuser()
         for letter in chosen:
-            codes[letter.code] += dead.discard(letter)
+            codes[letter.code] += dead.discard(letter, reason=reason, who=who)
     for name, count in sorted(codes.items()):
         log_event(log, "dead_letters_discarded", level=logging.WARNING, code=name, count=count, reason=reason)
-    print(f"discarded {codes.total():,} dead letters")
+    print(f"discarded {counted(codes.total(), 'dead letter')}")
+
+
+@app.command()
+def discarded(
+    *,
+    limit: Annotated[int, typer.Option(min=1, help="Show so many, newest first.")] = 100,
+    as_json: _Json = False,
+) -> None:
+    """Show which dead letters were discarded, when, by whom and why."""
+    with _dead_letters() as dead:
+        found = [{**each._asdict(), "at": _moment(each.at)} for each in dead.discarded(limit)]
+    if as_json:
+        print_json(found)
+    else:
+        header = ("at", "letter", "original_id", "code", "who", "reason")
+        print_table(header, [[item[name] for name in header] for item in found])
 
 
 def _check_choice(ids: list[str] | None, code: str | None, *, every: bool) -> None:
@@ -141,12 +159,16 @@ def _shown(letter: DeadLetter, *, show_values: bool) -> dict[str, Any]:
     return {
         "id": str(letter.id),
         "original_id": letter.original_id,
-        "dead_at": datetime.fromtimestamp(letter.dead_at / 1000, UTC).isoformat(timespec="seconds"),
+        "dead_at": _moment(letter.dead_at),
         "code": letter.code,
         "reason": letter.reason,
         "truncated": letter.truncated,
         "fields": fields,
     }
+
+
+def _moment(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds")
 
 
 def _one_line(item: dict[str, Any]) -> str:

@@ -107,8 +107,12 @@ class AirflowApi:
             for item in self._pages("/api/v2/dags", "dags", {"order_by": "dag_id"})
         ]
 
+    def params(self, dag_id: str) -> frozenset[str]:
+        """Names of a DAG's params."""
+        return frozenset(self._send("GET", f"/api/v2/dags/{_part(dag_id)}/details")["params"] or ())
+
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> Run:
-        """Start a run; `conf` is checked against the DAG's params by Airflow, which refuses what does not fit."""
+        """Start a run; Airflow refuses a value that does not fit its param, and ignores one that has no param."""
         # The key must be there even without a date: the API refuses a body that lacks it.
         body = {"logical_date": None, "conf": dict(conf or {})}
         return _run(self._send("POST", f"/api/v2/dags/{_part(dag_id)}/dagRuns", json=body))

@@ -3,17 +3,20 @@
 An entry of `interactions:dead` holds the original fields under their own names and adds `reason`,
 `code`, `original_id` and `dead_at` (epoch milliseconds). An original field with one of those names
 is kept as `field:<name>`; a very large one is cut, and `truncated` names it.
+
+Of a letter that a person discarded, `interactions:dead:log` keeps who did it, when and why, and none of its fields.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import redis
 
 from include.operations.errors import InputRejected
+from include.operations.scrub import scrub
 from include.organism.messages import InvalidMessageError
 from include.organism.settings import Settings
 from include.organism.stream import Entry, StreamId
@@ -40,6 +43,35 @@ redis.call('HDEL', KEYS[2], ARGV[2])
 redis.call('XADD', KEYS[3], '*', unpack(ARGV, 3))
 return 1
 """
+
+# In one step, so that no letter is gone without a word about it.
+_DISCARD = """
+if redis.call('XDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
+redis.call('HDEL', KEYS[2], ARGV[2])
+redis.call('XADD', KEYS[3], '*', 'letter', ARGV[1], 'original_id', ARGV[2], 'code', ARGV[3], 'reason', ARGV[4],
+  'who', ARGV[5])
+return 1
+"""
+
+
+class Discarded(NamedTuple):
+    """What is remembered of a discarded letter.
+
+    Attributes:
+        at: epoch milliseconds, by Redis's clock.
+        letter: the letter's id.
+        original_id: the entry's id in the interaction stream.
+        code: why the pipeline had refused the entry.
+        reason: why it was discarded.
+        who: account of the person on the machine the command ran on.
+    """
+
+    at: int
+    letter: str
+    original_id: str
+    code: str
+    reason: str
+    who: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +105,12 @@ class DeadLetters:
         self._live = settings.stream
         self.key = settings.dead_stream
         self._index = f"{self.key}:index"
+        self._log = f"{self.key}:log"
         self._max_field = settings.max_field_bytes
         self._park_script = client.register_script(_PARK)
         self._page_script = client.register_script(_READ_PAGE)
         self._replay_script = client.register_script(_REPLAY)
+        self._discard_script = client.register_script(_DISCARD)
 
     def park(self, rejected: Iterable[tuple[Entry, InvalidMessageError]], now_ms: int) -> None:
         """Add each entry with its reason; one that is there already is left alone."""
@@ -154,12 +188,19 @@ class DeadLetters:
         keys = [self.key, self._index, self._live]
         return bool(self._replay_script(keys=keys, args=[str(letter.id), letter.original_id, *letter.fields]))
 
-    def discard(self, letter: DeadLetter) -> bool:
-        """Delete a letter for good; False when it is gone already."""
-        with self._redis.pipeline(transaction=True) as pipe:
-            pipe.xdel(self.key, str(letter.id))
-            pipe.hdel(self._index, letter.original_id)
-            return bool(pipe.execute()[0])
+    def discard(self, letter: DeadLetter, *, reason: str, who: str) -> bool:
+        """Delete a letter for good and remember who did it and why; False when it is gone already."""
+        keys = [self.key, self._index, self._log]
+        arguments = [str(letter.id), letter.original_id, letter.code, scrub(reason), who]
+        return bool(self._discard_script(keys=keys, args=arguments))
+
+    def discarded(self, limit: int) -> list[Discarded]:
+        """The letters that were discarded last, newest first."""
+        found = cast("list[tuple[bytes, dict[bytes, bytes]]]", self._redis.xrevrange(self._log, count=limit))
+        return [
+            Discarded(StreamId.parse(entry_id).ms, *(fields[name.encode()].decode() for name in Discarded._fields[1:]))
+            for entry_id, fields in found
+        ]
 
 
 def _letter(letter_id: StreamId, raw: list[bytes]) -> DeadLetter:

@@ -21,6 +21,7 @@ def test_runs_are_counted_and_a_digest_arrives(airflow_system: AirflowSystem) ->
     with AirflowApi.from_environment(env) as api:
         first = api.wait(api.trigger(DAG), timeout=300)
         before = recount(metadata)
+        assert "digest_now" in api.params(DAG)
         second = api.wait(api.trigger(DAG, {"digest_now": True}), timeout=300)
         assert [first.state, second.state] == ["success", "success"]
         assert api.xcom(second, "roll_up")["rows_out"] > 0

@@ -1,6 +1,9 @@
 """`deadletter` on a real Redis: masked by default, nothing lost, nothing twice."""
 
+import getpass
 import json
+import time
+from datetime import datetime
 
 import pytest
 
@@ -135,6 +138,36 @@ def test_discard_logs_the_reason(cli, dead, caplog):
     assert (done.code, done.out) == (0, "discarded 2 dead letters\n")
     assert 'dead_letters_discarded code=missing_field count=2 reason="sent twice"' in caplog.text
     assert dead.count() == 1
+
+
+def test_a_lasting_record_says_who_discarded_what_and_why_and_holds_no_field_of_it(cli, dead, redis, settings):
+    first, second, third = ids(dead)
+    assert (
+        cli("deadletter", "discard", second, "--reason", "by b@example.com", "--yes").out == "discarded 1 dead letter\n"
+    )
+    cli("deadletter", "discard", "--all", "--reason", "sent twice", "--yes")
+    found = json.loads(cli("deadletter", "discarded", "--json").out)
+    assert [(each["letter"], each["original_id"], each["code"]) for each in found] == [
+        (third, "3-0", "missing_field"),
+        (first, "1-0", "missing_field"),
+        (second, "2-0", "bad_weight"),
+    ]
+    assert {each["who"] for each in found} == {getpass.getuser()}
+    assert [each["reason"] for each in found[:2]] == ["sent twice"] * 2
+    assert "example.com" not in found[2]["reason"]
+    assert abs(datetime.fromisoformat(found[0]["at"]).timestamp() - time.time()) < 60
+    kept = redis.xrange(f"{settings.dead_stream}:log")
+    assert not any(word in repr(kept) for word in ("alice", "note"))
+    assert len(json.loads(cli("deadletter", "discarded", "--json", "--limit", "1").out)) == 1
+    assert "sent twice" in cli("deadletter", "discarded").out
+
+
+def test_a_letter_that_is_gone_leaves_no_second_record(dead, redis, settings):
+    (letter, *_) = dead.letters()
+    assert dead.discard(letter, reason="x", who="me")
+    assert not dead.discard(letter, reason="x", who="me")
+    assert redis.xlen(f"{settings.dead_stream}:log") == 1
+    assert dead.find(letter.original_id) is None
 
 
 @pytest.mark.parametrize(

@@ -97,8 +97,8 @@ def test_a_discarded_letter_is_gone(world: World) -> None:
     world.publish_bad([message(weight="101"), message(weight="102")])
     world.run()
     first, second = world.letters()
-    assert letters(world).discard(first)
-    assert not letters(world).discard(first)
+    assert letters(world).discard(first, reason="test", who="me")
+    assert not letters(world).discard(first, reason="test", who="me")
     assert not letters(world).replay(first)
     assert world.letters() == [second]
 

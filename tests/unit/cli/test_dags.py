@@ -16,6 +16,7 @@ class Airflow:
         self.states = ["queued", "running", "success"]
         self.tasks = []
         self.posted = []
+        self.params = True
 
     def answer(self, method, path, body):
         if path == "/auth/token":
@@ -37,6 +38,11 @@ class Airflow:
                 {**dag, "dag_id": "c", "has_import_errors": True},
             ]
             return {"dags": dags, "total_entries": 3}
+        if path.endswith("/details"):
+            return {
+                "dag_id": "d",
+                "params": {"path": {"value": None}, "dry_run": {"value": False}} if self.params else None,
+            }
         if "taskInstances" in path:
             return {"task_instances": self.tasks, "total_entries": len(self.tasks)}
         state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
@@ -96,6 +102,17 @@ def test_trigger_sends_the_params_and_does_not_wait(cli, airflow):
     done = cli("trigger", "d", "--conf", '{"path": "x"}')
     assert (done.code, done.out) == (0, "d manual__1: queued\n")
     assert airflow.posted == [("/api/v2/dags/d/dagRuns", {"logical_date": None, "conf": {"path": "x"}})]
+
+
+def test_a_parameter_that_the_dag_does_not_have_is_refused_with_those_it_has(cli, airflow):
+    done = cli("trigger", "d", "--conf", '{"path": "x", "dryrun": true}')
+    assert done.code == 2
+    said = " ".join(done.err.replace("│", " ").split())
+    assert "d has no parameter 'dryrun'; it has dry_run, path" in said
+    airflow.params = False
+    said = " ".join(cli("trigger", "d", "--conf", '{"path": "x"}').err.replace("│", " ").split())
+    assert "d has no parameter 'path'; it has none" in said
+    assert airflow.posted == []
 
 
 def test_waiting_for_a_good_run(cli, airflow):
