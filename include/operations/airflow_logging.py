@@ -14,6 +14,7 @@ import os
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any, Final
 
+import structlog
 from airflow.config_templates import airflow_local_settings
 
 from include.operations.log import LONGEST_LINE, LogFormat, fields_of, log_format
@@ -45,6 +46,17 @@ def clean(_logger: object, _method: str, line: MutableMapping[str, Any]) -> Muta
     return line
 
 
+def clean_console() -> None:
+    """Clean what this process writes itself: a LocalExecutor repeats there what its tasks print, past their files.
+
+    Airflow has no setting for it, but asks for our processors in the process and before the first line of a task.
+    """
+    configured = structlog.get_config()["processors"]
+    if clean not in configured:
+        # In place, because loggers keep the list. A traceback is text after the first of them.
+        configured[-1:-1] = [structlog.processors.format_exc_info, clean]
+
+
 def _cleaned(value: Any, depth: int) -> Any:
     if isinstance(value, str):
         return scrub(value, limit=LONGEST_LINE)
@@ -67,6 +79,7 @@ class CleanTaskLog:
     @property
     def processors(self) -> tuple[Processor, ...]:
         """Ours before theirs: nothing leaves the machine uncleaned."""
+        clean_console()
         return (clean, *getattr(self._shipped_by, "processors", ()))
 
     def upload(self, path: os.PathLike[str] | str, ti: RuntimeTaskInstanceProtocol | None = None) -> None:

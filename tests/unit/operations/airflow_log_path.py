@@ -5,7 +5,8 @@ import logging
 import sys
 
 import structlog
-from airflow.sdk.execution_time.supervisor import process_log_messages_from_subprocess
+from airflow._shared.logging import configure_logging as configure_component
+from airflow.sdk.execution_time.supervisor import forward_to_log, process_log_messages_from_subprocess
 from airflow.sdk.log import configure_logging, logging_processors
 
 from include.operations import context
@@ -37,7 +38,9 @@ except RuntimeError:
     structlog.get_logger("task").exception("Task failed with exception")
 sent = channel.getvalue()
 
-# The supervisor's side.
+# The supervisor's side: its own console, the task's file, and both for what the task prints.
+console = io.StringIO()
+configure_component(json_output=False, output=console, colors=False)
 file = io.BytesIO()
 logger = structlog.wrap_logger(
     structlog.BytesLogger(file), processors=logging_processors(json_output=True), logger_name="task"
@@ -46,4 +49,12 @@ receive = process_log_messages_from_subprocess((logger,))
 next(receive)
 for line in sent.splitlines(keepends=True):
     receive.send(line)
+printed = forward_to_log((logger, structlog.get_logger("task")), "task.stdout", logging.INFO)
+next(printed)
+printed.send(b"printed password=hunter2 for jane@example.org\n")
+try:
+    fail()
+except RuntimeError:
+    structlog.get_logger("task").exception("in the supervisor")
+sys.stderr.write(console.getvalue())
 sys.stdout.write(file.getvalue().decode())

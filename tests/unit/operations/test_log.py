@@ -142,11 +142,15 @@ def task_log(request, tmp_path_factory):
     env.pop("PYTEST_VERSION", None)
     program = Path(__file__).with_name("airflow_log_path.py")
     done = subprocess.run([sys.executable, str(program)], env=env, capture_output=True, text=True, check=True)
+    assert "hunter2" in program.read_text()
+    assert done.stderr.count(MASK) >= 2, "the component's own console"
+    for secret in ("hunter2", "jane", "Jane", "1234567"):
+        assert secret not in done.stderr
     return request.param, [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def test_airflows_task_log_has_our_fields(task_log):
-    style, (own, foreign, _) = task_log
+    style, (own, foreign, *_) = task_log
     place = {"dag": "d", "run": "r", "task": "t", "try": 2, "batch": "1-0..2-0"}
     if style == "json":
         assert own["event"] == "batch_committed"
@@ -164,6 +168,7 @@ def test_airflows_task_log_is_clean_with_tracebacks_and_foreign_lines(task_log):
     for secret in ("hunter2", "jane", "Jane", "1234567"):
         assert secret not in text
     assert lines[1]["event"] == f"login postgres://{MASK}@db/x"
+    assert lines[3]["event"] == f"printed password={MASK} for {MASK}"
     details = [detail["exc_value"] for detail in lines[2]["error_detail"]]
     assert details == [f"token={MASK} call {MASK}", f"Failing row contains {MASK}"]
 
