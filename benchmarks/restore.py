@@ -42,9 +42,11 @@ PEOPLE = (
 )
 EDGES = """
 UNWIND range(1, $edges) AS i
-MATCH (a:Employee {id: 'p' + (i % $people + 1)})
-MATCH (b:Employee {id: 'p' + (i * 7919 % $people + 1)})
-CREATE (a)-[:INTERACTS {weight: i / 3.0, count: i, recency_weight: i / 9.0, first_at: i, last_at: i}]->(b)
+CALL (i) {
+  MATCH (a:Employee {id: 'p' + (i % $people + 1)})
+  MATCH (b:Employee {id: 'p' + (i * 7919 % $people + 1)})
+  CREATE (a)-[:INTERACTS {weight: i / 3.0, count: i, recency_weight: i / 9.0, first_at: i, last_at: i}]->(b)
+} IN TRANSACTIONS OF 5000 ROWS
 """
 
 
@@ -104,7 +106,8 @@ def graph(server: Neo4jServer, folder: Path, people: int, edges: int) -> None:
     ) as driver:
         driver.execute_query("CREATE CONSTRAINT employee_id IF NOT EXISTS FOR (e:Employee) REQUIRE e.id IS UNIQUE")
         driver.execute_query(cast("Any", PEOPLE), people=people)
-        driver.execute_query(cast("Any", EDGES), people=people, edges=edges)
+        with driver.session() as session:
+            session.run(cast("Any", EDGES), people=people, edges=edges).consume()
         found = Graph(driver)
         store = Store(BackupSettings(folder / "graph", min_free_mb=0))
 
