@@ -20,6 +20,8 @@ UPKEEP = "AIRFLOW_CONN_AIRFLOW_METADATA_UPKEEP"
 SCRATCH = "AIRFLOW_CONN_BACKUP_SCRATCH"
 # Says whose .local/env a shell has sourced.
 MARK = "LOCAL_STATE_DIR"
+# Names of the variables in .local/env that the user has set; the others are ours.
+GIVEN = "LOCAL_GIVEN"
 _KEPT_SECRET = {
     METADATA: "postgres_airflow",
     READER: "postgres_airflow_reader",
@@ -39,22 +41,33 @@ _NEEDED = {
     "neo4j": (NEO4J,),
     "alert-sink": (SLACK, SMTP, SENTRY),
 }
-# Settings of backups and of housekeeping.
-_OURS = ("BACKUP_", "UPKEEP_")
+# The servers by the names people use, the variable of each, and the port where one has none.
+SERVERS = {
+    "redis": (REDIS, 6379),
+    "neo4j": (NEO4J, 7687),
+    "warehouse": (WAREHOUSE, 5432),
+    "metadata": (METADATA, 5432),
+}
+# Settings of the pipelines, of backups and of housekeeping: programs that attach later must see the same.
+_OTHERS = ("ORGANISM_", "BACKUP_", "UPKEEP_")
 
 
 class Presets:
-    """The variables a user has set, without those that come from our own `.local/env`."""
+    """The variables a user has set, without what we ourselves have written into `.local/env`.
+
+    The user's own values are in that file, too: a shell that has sourced it still names the user's servers.
+    """
 
     def __init__(self, state_dir: Path, environ: Mapping[str, str] | None = None) -> None:
         given = os.environ if environ is None else environ
         sourced = envfile.read(state_dir / "env") if given.get(MARK) == str(state_dir) else {}
+        theirs = set(sourced.get(GIVEN, "").split())
         kept = read_json(state_dir / "secrets.json")
         self._variables = {
             name: value
             for name, value in given.items()
-            if name.startswith(("AIRFLOW__", "AIRFLOW_CONN_", *_OURS))
-            and sourced.get(name) != value
+            if name.startswith(("AIRFLOW__", "AIRFLOW_CONN_", *_OTHERS))
+            and (name in theirs or sourced.get(name) != value)
             # An old copy of .local/env may name another port, but it has our password.
             and not _holds(value, kept.get(_KEPT_SECRET.get(name, "")))
         }
@@ -69,14 +82,23 @@ class Presets:
         return {name: value for name, value in self._variables.items() if name.startswith("AIRFLOW__")}
 
     @property
-    def upkeep(self) -> dict[str, str]:
-        """Settings of backups and housekeeping set by the user."""
-        return {name: value for name, value in self._variables.items() if name.startswith(_OURS) and value}
+    def others(self) -> dict[str, str]:
+        """Settings of the pipelines, of backups and housekeeping set by the user."""
+        return {name: value for name, value in self._variables.items() if name.startswith(_OTHERS) and value}
 
     @property
     def connections(self) -> dict[str, str]:
         """Airflow connections set by the user."""
         return {name: value for name, value in self._variables.items() if name.startswith("AIRFLOW_CONN_") and value}
+
+    @property
+    def servers(self) -> dict[str, str]:
+        """The servers the user brings along: name, and the variable."""
+        return {name: variable for name, (variable, _) in SERVERS.items() if self.get(variable)}
+
+    def given_in(self, variables: Mapping[str, str]) -> str:
+        """Return the names of those variables that are the user's, for GIVEN."""
+        return " ".join(sorted(name for name, value in variables.items() if self.get(name) == value))
 
     def replaces(self, server: str) -> str:
         """Return the variables because of which an embedded server is not started; empty: it is started."""

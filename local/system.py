@@ -103,9 +103,11 @@ class LocalSystem:
         settings = self.home.settings(
             metadata or _scheme("postgresql+psycopg2", self._postgres.url_of("airflow")), self._presets.settings
         )
-        return settings | self._upkeep() | given | conns | {presets.MARK: str(self.state_dir)}
+        variables = settings | self._others() | given | conns
+        marks = {presets.MARK: str(self.state_dir), presets.GIVEN: self._presets.given_in(variables)}
+        return variables | marks
 
-    def _upkeep(self) -> dict[str, str]:
+    def _others(self) -> dict[str, str]:
         """Where backups lie, which programs make them, and what may be tidied up; the user's own settings win."""
         key = base64.b64encode(secrets.token_bytes(32)).decode()
         return {
@@ -113,7 +115,7 @@ class LocalSystem:
             "BACKUP_DIR": str(self.state_dir / "backups"),
             "BACKUP_PG_BIN": str(binaries()),
             "UPKEEP_STATE_DIRS": str(self.state_dir / "demo"),
-        } | self._presets.upkeep
+        } | self._presets.others
 
     # --- start and stop --------------------------------------------------------------------------
     def start(self) -> None:

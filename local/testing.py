@@ -26,6 +26,7 @@ FOREIGN = (
     "AIRFLOW_HOME",
     "AIRFLOW_CONFIG",
     "AIRFLOW_API_",
+    "ORGANISM_",
     "BACKUP_",
     "UPKEEP_",
 )

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from local import envfile
 from local.airflow import AirflowHome
 from local.files import Secrets
-from local.presets import METADATA, NEO4J, REDIS, WAREHOUSE, Presets
+from local.presets import GIVEN, METADATA, NEO4J, REDIS, WAREHOUSE, Presets
+from local.simulators.settings import SLACK
+from local.system import LocalSystem
 
 
 def test_nothing_set_replaces_nothing(tmp_path: Path) -> None:
@@ -37,6 +41,50 @@ def test_our_own_variables_are_no_presets(tmp_path: Path) -> None:
     # The same values without our mark were exported by the user.
     unmarked = {name: value for name, value in ours.items() if name != "LOCAL_STATE_DIR"}
     assert Presets(tmp_path, unmarked).settings == {"AIRFLOW__CORE__PARALLELISM": "4"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (REDIS, "redis://127.0.0.1:6398/0"),
+        (NEO4J, "neo4j://neo4j:mine@127.0.0.1:7699"),
+        (WAREHOUSE, '{"conn_type": "postgres", "host": "there", "schema": "w"}'),
+        (METADATA, "postgresql+psycopg2://there/a"),
+        (SLACK, "slack://:mine@/?channel=%23alerts"),
+        ("AIRFLOW_CONN_SALESFORCE", "x"),
+        ("AIRFLOW__CORE__PARALLELISM", "9"),
+        ("ORGANISM_STREAM", "mine"),
+        ("BACKUP_DIR", "/mine"),
+    ],
+)
+def test_the_users_own_values_stay_theirs_in_a_shell_that_sourced_them(tmp_path: Path, name: str, value: str) -> None:
+    environ = {name: value}
+    for _ in range(3):
+        system = LocalSystem(tmp_path, usual_ports=False, environ=environ)
+        envfile.write(system.env_file, system.variables())
+        environ = envfile.read(system.env_file)
+        assert environ[name] == value
+        assert environ[GIVEN] == name, "all others are ours"
+    # Taken out of the shell's environment, it is gone.
+    system = LocalSystem(tmp_path, usual_ports=False, environ={k: v for k, v in environ.items() if k != name})
+    assert system.variables()[GIVEN] == ""
+    assert system.variables().get(name) != value
+
+
+def test_a_sourced_shell_changes_nothing_when_all_is_ours(tmp_path: Path) -> None:
+    first = LocalSystem(tmp_path, usual_ports=False, environ={})
+    envfile.write(first.env_file, first.variables())
+    again = LocalSystem(tmp_path, usual_ports=False, environ=envfile.read(first.env_file))
+    assert again.variables() == first.variables()
+    assert not again.external
+
+
+def test_a_warehouse_alone_is_used_and_the_embedded_postgres_serves_airflow(tmp_path: Path) -> None:
+    mine = "postgres://me:secret@there/w"
+    system = LocalSystem(tmp_path, usual_ports=False, environ={WAREHOUSE: mine})
+    assert system.variables()[WAREHOUSE] == mine
+    assert "@127.0.0.1:" in system.variables()[METADATA]
+    assert "postgres" in {part.name for part in system.parts}
 
 
 def test_an_old_copy_of_our_variables_is_known_by_its_password(tmp_path: Path) -> None:
