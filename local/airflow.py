@@ -23,7 +23,7 @@ from psycopg import sql
 from local import process
 from local.errors import PartError, last_lines
 from local.files import Secrets, read_json, write_json, write_private
-from local.part import NotReadyError, Part
+from local.part import NoAnswerError, NotReadyError, Part
 from local.ports import HOST, Ports, is_free, must_be_ours
 from local.progress import Report, quiet
 
@@ -85,6 +85,11 @@ class AirflowHome:
     def release_port(self) -> None:
         """Say that the api-server listens: nobody else can take the port now."""
         self._ports.release("airflow")
+
+    @property
+    def moved(self) -> str:
+        """Say that the usual port was taken when the port was chosen."""
+        return self._ports.moved("airflow")
 
     @property
     def url(self) -> str:
@@ -215,6 +220,9 @@ class ApiServer(Component):
         """Address of the UI."""
         return self._home.url
 
+    def _remark(self) -> str:
+        return self._home.moved
+
     def check(self) -> None:
         """It answers, and so does its database."""
         if (self._home.health().get("metadatabase") or {}).get("status") != "healthy":
@@ -281,28 +289,32 @@ class _Health:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._asked = 0.0
-        self._answer: dict[str, Any] | str = ""
+        self._answer: dict[str, Any] | NotReadyError = {}
 
     def get(self, port: int) -> dict[str, Any]:
         with self._lock:
             if time.monotonic() - self._asked > 0.3:
                 self._answer = self._ask(port)
                 self._asked = time.monotonic()
-            if isinstance(self._answer, str):
-                raise NotReadyError(self._answer)
+            if isinstance(self._answer, NotReadyError):
+                raise type(self._answer)(str(self._answer))
             return self._answer
 
-    def _ask(self, port: int) -> dict[str, Any] | str:
+    def _ask(self, port: int) -> dict[str, Any] | NotReadyError:
         connection = http.client.HTTPConnection(HOST, port, timeout=10)
         try:
             connection.request("GET", "/api/v2/monitor/health")
             answer = connection.getresponse()
             found = json.loads(answer.read())
+        except TimeoutError:
+            return NoAnswerError("the api-server is silent")
         except (OSError, http.client.HTTPException, ValueError) as error:
-            return f"{type(error).__name__}: {error}"
+            return NotReadyError(f"{type(error).__name__}: {error}")
         finally:
             connection.close()
-        return found if answer.status == HTTPStatus.OK and isinstance(found, dict) else f"HTTP {answer.status}"
+        if answer.status != HTTPStatus.OK or not isinstance(found, dict):
+            return NotReadyError(f"HTTP {answer.status}")
+        return found
 
 
 def _epoch(text: str) -> float:

@@ -22,6 +22,10 @@ class NotReadyError(Exception):
     """The part does not answer yet."""
 
 
+class NoAnswerError(NotReadyError):
+    """The part let the time-out of a question pass: it is broken, or the machine is busy."""
+
+
 class PortTakenError(Exception):
     """Another program answers on the port that was free when we chose it."""
 
@@ -95,7 +99,8 @@ class Part(ABC):
                 ) from error
             except OSError as error:
                 raise PartError(self.name, str(error), log=self.log) from error
-            self._report(Event(self.name, "ready", self.where, time.monotonic() - begun))
+            detail = " | ".join(filter(None, [self.where, self._remark()]))
+            self._report(Event(self.name, "ready", detail, time.monotonic() - begun))
 
     def stop(self) -> None:
         """Shut down cleanly; SIGKILL after the grace time."""
@@ -151,6 +156,10 @@ class Part(ABC):
 
     def _after_start(self) -> None:  # noqa: B027 - most parts need nothing here
         """Finish once it answers: accounts, databases."""
+
+    def _remark(self) -> str:
+        """Return what a person should know besides the address."""
+        return ""
 
     def _hint(self) -> str:
         return "read the log"

@@ -69,6 +69,7 @@ class Ports:
         self._lock = state_dir / "run" / "ports.lock"
         self._usual = usual
         self._reserved: dict[str, int] = {}
+        self._moved: dict[str, str] = {}
 
     def known(self, name: str) -> int | None:
         """Return the remembered port."""
@@ -88,7 +89,14 @@ class Ports:
                 port = candidate if candidate not in taken and self._take(name, candidate) else None
             kept[name] = port
             write_json(self._path, kept)
+            # The usual one is named as long as it is taken, so that nobody has to guess why the port is another.
+            busy = [p for p in dict.fromkeys(candidates[::-1]) if isinstance(p, int) and p != port and not is_free(p)]
+            self._moved[name] = f"{busy[0]} is taken, using {port}" if busy else ""
             return port
+
+    def moved(self, name: str) -> str:
+        """Return which port was taken when the last one was chosen, and which is used instead; empty: none was."""
+        return self._moved.get(name, "")
 
     def release(self, name: str) -> None:
         """Give up the reservation: the server listens, or will not."""

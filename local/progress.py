@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TextIO
 
-State = Literal["start", "note", "ready", "failed", "stopped"]
+State = Literal["start", "note", "ready", "warning", "failed", "stopped"]
 
 
 @dataclass(frozen=True)

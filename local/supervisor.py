@@ -279,5 +279,6 @@ class Supervisor:
                         for part in system.parts
                     },
                     "external": system.external,
+                    "yours": system.yours,
                 },
             )

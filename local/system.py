@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
-from local import declared, envfile, presets, process
+from local import declared, envfile, presets, process, reach
 from local.airflow import (
     ADMIN,
     COMPONENTS,
@@ -29,7 +30,7 @@ from local.files import Secrets, read_json, write_json
 from local.layout import PARTS, ROOT, STATE_DIR
 from local.part import CancelledError, Part
 from local.presets import Presets
-from local.progress import Event, Report, quiet
+from local.progress import Event, Report, State, quiet
 from local.servers import Neo4jServer, PostgresServer, RedisServer, Server
 from local.servers.postgres import READER, SCRATCH, UPKEEP, binaries
 from local.simulators.part import AlertSinkServer
@@ -57,6 +58,11 @@ class LocalSystem:
         self._report = report
         self._presets = Presets(self.state_dir, environ)
         self.external = {name: why for name in parts if name != "airflow" and (why := self._presets.replaces(name))}
+        self.yours = {
+            name: variable
+            for name, variable in self._presets.servers.items()
+            if (name in parts if name in PARTS else "postgres" in parts)
+        }
         self._postgres = PostgresServer(self.state_dir, usual_port=usual_ports, report=report)
         self._redis = RedisServer(self.state_dir, usual_port=usual_ports, report=report)
         self._neo4j = Neo4jServer(self.state_dir, usual_port=usual_ports, report=report)
@@ -122,13 +128,14 @@ class LocalSystem:
         """Start everything and wait until it is healthy. The first failure is raised; call stop() then."""
         if self.components:
             self.home.choose_port()
-        for name, why in self.external.items():
-            self._report(Event(name, "ready", f"not embedded: {why} is set"))
+        for name in self.external.keys() - {"postgres", *self.yours}:
+            self._report(Event(name, "ready", f"yours: {self.external[name]} is set"))
         with ThreadPoolExecutor(12, thread_name_prefix="start") as pool:
+            unreached = pool.submit(self._look_at_yours)
             started = {server.name: pool.submit(server.start) for server in self.servers}
-            work: list[Future[None]] = list(started.values())
+            work: list[Future[Any]] = [unreached, *started.values()]
             if self.components:
-                work.append(pool.submit(self._prepare_databases, started.get("postgres"), pool))
+                work.append(pool.submit(self._prepare_databases, started.get("postgres"), unreached, pool))
             self._first_failure(work)
             if self.components and self.variables() != self._launched:
                 # A server had to move to another port while Airflow was starting already.
@@ -136,13 +143,29 @@ class LocalSystem:
                     component.restart()
         envfile.write(self.env_file, self.variables())
 
-    def _prepare_databases(self, postgres: Future[None] | None, pool: ThreadPoolExecutor) -> None:
+    def _look_at_yours(self) -> dict[str, str]:
+        """Tell which of the user's own servers are used, and return what is wrong with those out of reach.
+
+        It is told and no failure: a server may come back, and what uses it is repeated.
+        """
+        found = reach.troubles(self.variables(), self.yours)
+        for name, variable in self.yours.items():
+            state: State = "warning" if name in found else "ready"
+            self._report(Event(name, state, " | ".join(filter(None, [f"yours: {variable} is set", found.get(name)]))))
+        return found
+
+    def _prepare_databases(
+        self, postgres: Future[None] | None, unreached: Future[dict[str, str]], pool: ThreadPoolExecutor
+    ) -> None:
         if postgres is not None:
             postgres.result()
+        if "metadata" in unreached.result():
+            hint = f"start it, or unset {presets.METADATA} for the embedded one"
+            raise PartError("metadata", f"{unreached.result()['metadata']}; without it Airflow cannot start", hint=hint)
         # The components start while the others are still on their way, so write what they need now.
         self._launched = self.variables()
         envfile.write(self.env_file, self._launched)
-        warehouse = pool.submit(self._step, "warehouse schema", self._upgrade_warehouse)
+        warehouse = pool.submit(self._step, "warehouse schema", lambda: self._upgrade_warehouse(unreached.result()))
         metadata = pool.submit(self._step, "metadata schema", self._migrate)
         settings = pool.submit(self._step, "settings", self._examine)
         settings.result()
@@ -154,7 +177,7 @@ class LocalSystem:
         work += [pool.submit(c.start) for c in self.components if isinstance(c, Scheduler)]
         self._first_failure(work)
 
-    def _first_failure(self, work: Collection[Future[None]]) -> None:
+    def _first_failure(self, work: Collection[Future[Any]]) -> None:
         done, _ = wait(work, return_when=FIRST_EXCEPTION)
         failed = [error for future in done if (error := future.exception()) is not None]
         if failed:
@@ -193,7 +216,9 @@ class LocalSystem:
             raise PartError("settings", " / ".join(failed) or last_lines(log), log=log)
         return "as they must be"
 
-    def _upgrade_warehouse(self) -> str:
+    def _upgrade_warehouse(self, unreached: Collection[str]) -> str:
+        if "warehouse" in unreached:
+            return "left out: `python -m include.cli warehouse upgrade` when the warehouse can be reached"
         if importlib.util.find_spec("include.cli") is None:
             return "no migrations in this repository"
         log = self.state_dir / "logs" / "warehouse.log"

@@ -55,6 +55,9 @@ class Server(Part):
     def _directory(self) -> Path:
         return self.directory
 
+    def _remark(self) -> str:
+        return self._ports.moved(self.name)
+
     def _start(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         for attempts_left in (2, 1, 0):

@@ -11,6 +11,7 @@ from typing import ClassVar
 from local import maven, process
 from local.errors import PartError, last_lines
 from local.files import write_private
+from local.part import NoAnswerError
 from local.ports import answers
 from local.servers.base import NotReadyError, Server
 from local.servers.jvm import ClassArchive, java
@@ -75,7 +76,7 @@ class Neo4jServer(Server):
         if not answers(self.port):
             raise NotReadyError("Bolt does not listen yet")
         import neo4j
-        from neo4j.exceptions import AuthError, DriverError, Neo4jError
+        from neo4j.exceptions import AuthError, DriverError, Neo4jError, ServiceUnavailable
 
         logging.getLogger("neo4j").setLevel(logging.CRITICAL)  # it is expected to fail until the server is up
         try:
@@ -84,6 +85,9 @@ class Neo4jServer(Server):
         except AuthError as error:
             hint = f"the data and the kept password do not fit: move {self.directory} away"
             raise PartError(self.name, "refuses the generated password", log=self.log, hint=hint) from error
+        except ServiceUnavailable as error:
+            # It listens, as was seen above, and does not greet us in time.
+            raise NoAnswerError(str(error)) from error
         except (Neo4jError, DriverError, OSError) as error:
             raise NotReadyError(str(error)) from error
         finally:

@@ -24,6 +24,7 @@ from psycopg import sql
 from local import process
 from local.errors import PartError, last_lines
 from local.files import write_private
+from local.part import NoAnswerError
 from local.servers.base import NotReadyError, Server
 
 ADMIN = "postgres"
@@ -135,6 +136,8 @@ class PostgresServer(Server):
         """Log in."""
         try:
             psycopg.connect(self.admin_url, connect_timeout=3).close()
+        except psycopg.errors.ConnectionTimeout as error:
+            raise NoAnswerError(str(error)) from error
         except psycopg.OperationalError as error:
             if "password authentication failed" in str(error):
                 hint = f"the data and the kept password do not fit: move {self.directory} away"

@@ -17,6 +17,7 @@ import redis
 from local import maven, process
 from local.errors import PartError
 from local.files import write_private
+from local.part import NoAnswerError
 from local.progress import Report
 from local.servers.base import NotReadyError, Server
 
@@ -86,6 +87,8 @@ class RedisServer(Server):
             client.ping()
         except redis.AuthenticationError as error:
             raise PartError(self.name, f"another Redis answers on port {self.port}: {error}", log=self.log) from error
+        except redis.TimeoutError as error:
+            raise NoAnswerError(str(error)) from error
         except (redis.RedisError, OSError) as error:
             raise NotReadyError(str(error)) from error
         finally:

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from local.files import write_private
 from local.layout import ROOT
+from local.part import NoAnswerError
 from local.ports import HOST, is_free, must_be_ours
 from local.servers.base import NotReadyError, Server
 from local.simulators.settings import SECRETS, Settings
@@ -49,6 +50,8 @@ class AlertSinkServer(Server):
             connection.request("GET", "/health")
             if json.loads(connection.getresponse().read()) != {"status": "ok"}:
                 raise NotReadyError("another program answers")
+        except TimeoutError as error:
+            raise NoAnswerError("silent") from error
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise NotReadyError(f"{type(error).__name__}: {error}") from error
         finally:

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 import redis
 
+from local.part import NoAnswerError
 from local.servers import Neo4jServer, PostgresServer, RedisServer, Server
 
 pytestmark = pytest.mark.servers
@@ -37,6 +38,18 @@ def test_second_start_is_harmless(server: Server) -> None:
     pid = server.pid
     server.start()
     assert server.pid == pid
+
+
+def test_silence_is_told_from_an_end(server: Server) -> None:
+    assert server.pid is not None
+    process = psutil.Process(server.pid)
+    process.suspend()
+    try:
+        with pytest.raises(NoAnswerError):
+            server.check()
+    finally:
+        process.resume()
+    server.check()
 
 
 def test_kill_start_and_restart_keep_the_port(server: Server) -> None:

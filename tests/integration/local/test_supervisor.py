@@ -16,8 +16,11 @@ import psycopg
 import pytest
 import redis
 
-from local import envfile, launcher
+from local import commands, envfile, launcher
 from local.launcher import Launch, LaunchError
+from local.ports import any_free
+from local.presets import REDIS, WAREHOUSE
+from local.progress import Event
 
 pytestmark = pytest.mark.servers
 PARTS = ("postgres", "redis")
@@ -180,17 +183,48 @@ def test_taken_port_is_replaced(state: Path) -> None:
         again.stop()
 
 
-def test_a_preset_connection_wins(state: Path) -> None:
-    mine = "redis://:own@redis.example:6380/1"
-    started = launch(state, environ={**os.environ, "AIRFLOW_CONN_ORGANISM_REDIS": mine})
-    assert started.env["AIRFLOW_CONN_ORGANISM_REDIS"] == mine
-    assert launcher.describe(state)["external"] == {"redis": "AIRFLOW_CONN_ORGANISM_REDIS"}
-    assert "redis" not in launcher.describe(state)["parts"]
-    started.stop()
-    # The variables of our own file are not presets.
-    again = launch(state, environ={**os.environ, **envfile.read(state / "env"), "AIRFLOW_CONN_ORGANISM_REDIS": ""})
+def test_a_preset_connection_wins_also_in_a_shell_that_sourced_it(state: Path) -> None:
+    # Nothing listens on this port: that is told, and is no failure.
+    mine = f"redis://:own@127.0.0.1:{any_free()}/1"
+    environ = {**os.environ, REDIS: mine}
+    for _ in range(2):
+        events: list[Event] = []
+        begun = time.monotonic()
+        started = launch(state, environ=environ, report=events.append)
+        assert started.env[REDIS] == mine
+        found = launcher.describe(state)
+        assert found["external"] == {"redis": REDIS}
+        assert "redis" not in found["parts"]
+        (said,) = [event for event in events if event.part == "redis"]
+        assert said.state == "warning"
+        assert said.detail.startswith(f"yours: {REDIS} is set | 127.0.0.1:")
+        assert "cannot be reached: Connection refused" in said.detail
+        started.detach()
+        assert time.monotonic() - begun < 20
+        assert launcher.stop(state)
+        environ = {**os.environ, **started.env}
+    again = launch(state, environ={**environ, REDIS: ""})
     assert launcher.describe(state)["external"] == {}
     again.stop()
+
+
+def test_status_warns_of_a_server_that_cannot_be_reached_and_is_well(
+    state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environ = {**os.environ, REDIS: "redis://127.0.0.1:1/0", WAREHOUSE: "postgres://me:x@127.0.0.1:1/w"}
+    started = launch(state, environ=environ)
+    assert {"postgres"} == set(launcher.describe(state)["parts"]), "it serves Airflow's metadata"
+    assert started.env[WAREHOUSE] == environ[WAREHOUSE]
+    begun = time.monotonic()
+    assert commands.status(state) == 0
+    assert time.monotonic() - begun < 3
+    shown = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert shown["postgres"].endswith("healthy")
+    assert f"yours: {REDIS} is set" in shown["redis"]
+    assert shown["redis"].endswith("warning: 127.0.0.1:1 cannot be reached: Connection refused")
+    assert f"yours: {WAREHOUSE} is set" in shown["warehouse"]
+    assert shown["warehouse"].endswith("warning: 127.0.0.1:1 cannot be reached: Connection refused")
+    started.stop()
 
 
 def test_no_postgres_is_started_when_both_databases_are_elsewhere(state: Path) -> None:

@@ -52,10 +52,17 @@ def test_usual_port_then_remembered(tmp_path: Path) -> None:
 
 def test_taken_usual_port_gives_another_which_is_kept(tmp_path: Path, listener: socket.socket) -> None:
     usual = listener.getsockname()[1]
-    port = Ports(tmp_path).choose("redis", usual)
+    ports = Ports(tmp_path)
+    port = ports.choose("redis", usual)
     assert port != usual
+    assert ports.moved("redis") == f"{usual} is taken, using {port}"
+    ports.release("redis")
+    again = Ports(tmp_path)
+    assert again.choose("redis", usual) == port
+    assert again.moved("redis") == f"{usual} is taken, using {port}", "said at every start while it is so"
     listener.close()
-    assert Ports(tmp_path).choose("redis", usual) == port
+    assert again.choose("redis", usual) == port
+    assert again.moved("redis") == ""
 
 
 def test_tests_do_not_take_the_usual_port(tmp_path: Path) -> None:
