@@ -114,8 +114,8 @@ def health(part: Part, patience: float = PATIENCE, slow: float = SLOW) -> tuple[
         return f"healthy, slow to answer ({took:.0f} s)" if took > slow else "healthy", True
 
 
-def summary(state_dir: Path, headline: str) -> str:
-    """Return the few lines a person needs: address, login, logs, how to stop."""
+def summary(state_dir: Path, headline: str, *, runs: bool = True) -> str:
+    """Return the few lines a person needs: address, login, logs, and how to stop what `runs`."""
     env = envfile.read(state_dir / "env")
     lines = [
         "",
@@ -126,7 +126,7 @@ def summary(state_dir: Path, headline: str) -> str:
         f"  servers    {_addresses(state_dir)}",
         f"  variables  . {shown(state_dir / 'env')}",
         f"  logs       {shown(state_dir / 'logs')}",
-        "  stop       make down",
+        *(["  stop       make down"] if runs else []),
         "",
     ]
     return "\n".join(lines)

@@ -10,14 +10,15 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from local import commands, demo_data, envfile, launcher
+from local import commands, demo_data, demo_figures, envfile, launcher
 from local.airflow import child_environment
+from local.demo_figures import Totals
 from local.files import read_json, write_json
 from local.launcher import Launch
 from local.layout import ROOT
@@ -53,28 +54,62 @@ class Line:
 
 
 def demo(state_dir: Path, environ: Mapping[str, str]) -> int:
-    """Run the demo. Exit code 1 when a pipeline has failed."""
+    """Run the demo. Exit code 1 when a pipeline has failed, or when not one event could be used."""
     own_data = Path(environ["DATA"]).expanduser() if environ.get("DATA") else None
-    if own_data is not None and not own_data.is_file():
-        raise DemoError(f"DATA={own_data} is not a file")
+    if own_data is not None:
+        _must_be_usable(own_data)
+    once = bool(environ.get("ONCE"))
     begun = time.monotonic()
-    lines: list[Line] = []
+    code, farewell = 0, ""
     launch, headline = commands.start_or_attach(state_dir)
     print(headline)
     try:
         env = child_environment(envfile.read(state_dir / "env"))
-        lines = Demo(state_dir, env, own_data).run()
-        print(_table(lines))
-        print(_dead_letters(env))
+        # The connections' factories and the settings of the stream read them here, as they do in a task.
+        os.environ.update(env)
+        work = Demo(state_dir, env, own_data)
+        lines = work.run()
+        ends = once and launch is not None
+        print(_table(lines, "where to look, after `make up`" if ends else "where to look"))
+        print(_dead_letters(work.totals, ends=ends))
+        if any(line.state == "failed" for line in lines) or (work.totals is not None and work.totals.all_dead):
+            code = 1
         print(f"the demo took {time.monotonic() - begun:.0f} s")
-        print(commands.summary(state_dir, "look around"))
-        if not environ.get("ONCE"):
+        if ends:
+            farewell = commands.summary(state_dir, "`make up` brings it back, with these data:", runs=False)
+        else:
+            print(commands.summary(state_dir, "look around"))
+        if not once:
             _wait(state_dir, ours=launch is not None)
     except KeyboardInterrupt:
         print()
     finally:
         _end(launch)
-    return 1 if any(line.state == "failed" for line in lines) else 0
+        print(farewell, end="")
+    return code
+
+
+def _must_be_usable(path: Path) -> None:
+    """Refuse a file without a single row that can be read, before anything is started for it."""
+    from include.operations.errors import InputRejected
+    from include.operations.explain import explain
+    from include.organism.event_files import read_rows
+
+    if not path.is_file():
+        raise DemoError(f"DATA={path} is not a file")
+    first = ""
+    try:
+        with path.open("rb") as file:
+            for row in read_rows(file):
+                if not row.problem:
+                    return
+                first = first or f"line {row.line}: {row.problem}"
+    except InputRejected as error:
+        what, what_to_do = explain(error)
+        raise DemoError(f"DATA={path} cannot be used: {what}. What to do: {what_to_do}") from error
+    except OSError as error:
+        raise DemoError(f"DATA={path} cannot be read: {error.strerror}") from error
+    raise DemoError(f"DATA={path} cannot be used: {f'no row can be read | {first}' if first else 'it has no rows'}")
 
 
 def _wait(state_dir: Path, *, ours: bool) -> None:
@@ -101,6 +136,8 @@ class Demo:
         self._state_dir = state_dir
         self._env = env
         self._own_data = own_data
+        # What the graph updates came to; None when the warehouse could not tell.
+        self.totals: Totals | None = None
 
     def run(self) -> list[Line]:
         """Do all of it."""
@@ -112,12 +149,10 @@ class Demo:
             lines: list[Line] = []
             if self._own_data is None and ROSTER in known:
                 lines.append(self._run_dag(api, ROSTER, {"path": str(roster)}))
-            with self._graph_updates() as totals:
-                self._publish(events)
-                if UPDATE in known:
-                    line = self._run_dag(api, UPDATE, {})
-                    line.rows_in, line.rows_out = totals() or (line.rows_in, line.rows_out)
-                    lines.append(line)
+            since = self._warehouse_time()
+            self._publish(events)
+            if UPDATE in known:
+                lines.append(self._update_graph(api, since))
             for dag_id in sorted(known - set(FIRST)):
                 if dag_id in NOT_ALONE:
                     lines.append(Line(dag_id, "skipped", where=NOT_ALONE[dag_id]))
@@ -184,32 +219,37 @@ class Demo:
         _done(dag_id, begun, run.state)
         return line
 
-    @contextmanager
-    def _graph_updates(self) -> Iterator[Callable[[], tuple[int, int] | None]]:
-        """Give a function that sums the graph updates since now.
+    def _warehouse_time(self) -> datetime:
+        import psycopg
+
+        from include.cli import airflow_log
+        from include.operations.explain import explain
+
+        # Connections are resolved by Airflow, whose log must not get into the summary.
+        airflow_log.to_stderr()
+        try:
+            return demo_figures.now()
+        except psycopg.Error as error:
+            raise DemoError(f"warehouse: {explain(error).what}") from error
+
+    def _update_graph(self, api: AirflowApi, since: datetime) -> Line:
+        """Run the update, and sum what the graph updates since then came to.
 
         The pipeline's own five-minute tick may take some of the events before our run does.
         """
         import psycopg
 
-        url = self._env["AIRFLOW_CONN_WAREHOUSE"]
-        query = "SELECT sum(read), sum(written) FROM ops.graph_update WHERE created_at >= %s"
+        from include.operations.airflow_api import AirflowApiError
 
-        def total() -> tuple[int, int] | None:
-            try:
-                with psycopg.connect(url, connect_timeout=5) as connection:
-                    found = connection.execute(query, [since]).fetchone()
-            except psycopg.Error:
-                return None
-            return (int(found[0]), int(found[1])) if found and found[0] is not None else None
-
+        line = self._run_dag(api, UPDATE, {})
         try:
-            with psycopg.connect(url, connect_timeout=5) as connection:
-                row = connection.execute("SELECT now()").fetchone()
-        except psycopg.Error as error:
-            raise DemoError(f"warehouse: {error}") from error
-        since = row[0] if row else None
-        yield total
+            # A tick that was under way already has started at most one time limit earlier.
+            ids = [run.run_id for run in api.runs(UPDATE, since - timedelta(seconds=RUN_TIMEOUT))]
+            self.totals = demo_figures.totals(since, ids)
+        except (AirflowApiError, psycopg.Error):
+            return line
+        line.rows_in, line.rows_out, _ = self.totals
+        return line
 
 
 def _rows(api: AirflowApi, run: Run) -> tuple[int | None, int | None]:
@@ -230,19 +270,15 @@ def _rows(api: AirflowApi, run: Run) -> tuple[int | None, int | None]:
     return rows_in, rows_out
 
 
-def _dead_letters(env: Mapping[str, str]) -> str:
-    """Say where the events are that could not be used."""
-    import redis
-
-    try:
-        with redis.Redis.from_url(env["AIRFLOW_CONN_ORGANISM_REDIS"], socket_timeout=5) as client:
-            count = client.xlen("interactions:dead")
-    except (redis.RedisError, ValueError):
+def _dead_letters(totals: Totals | None, *, ends: bool) -> str:
+    """Say what became of the demo's events that could not be used, and where they are."""
+    if totals is None or not totals.dead:
         return ""
-    if not count:
-        return ""
-    how = "python -m local run -- .venv/bin/python -m include.cli deadletter list"
-    return f"\n{count:,} events could not be used and wait as dead letters: .venv/bin/{how}\n"
+    command = ".venv/bin/python -m local run -- .venv/bin/python -m include.cli deadletter list"
+    how = f"{'`make up`, then ' if ends else ''}{command}"
+    if totals.all_dead:
+        return f"\nfailed: not one of {totals.read:,} events could be used; all are dead letters: {how}\n"
+    return f"\n{totals.dead:,} events could not be used and wait as dead letters: {how}\n"
 
 
 def _number(result: Mapping[str, Any], names: Sequence[str]) -> int | None:
@@ -253,9 +289,9 @@ def _done(what: str, begun: float, detail: str) -> None:
     print(f"  {what:<28} {time.monotonic() - begun:5.1f} s  {detail}", flush=True)
 
 
-def _table(lines: Sequence[Line]) -> str:
+def _table(lines: Sequence[Line], where: str = "where to look") -> str:
     """Return the summary as plain text that survives any terminal and any log."""
-    head = ("pipeline", "state", "rows in", "rows out", "seconds", "where to look")
+    head = ("pipeline", "state", "rows in", "rows out", "seconds", where)
     body = [
         (
             line.dag_id,

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import quote
@@ -116,6 +117,12 @@ class AirflowApi:
         # The key must be there even without a date: the API refuses a body that lacks it.
         body = {"logical_date": None, "conf": dict(conf or {})}
         return _run(self._send("POST", f"/api/v2/dags/{_part(dag_id)}/dagRuns", json=body))
+
+    def runs(self, dag_id: str, since: datetime) -> list[Run]:
+        """List the runs of a DAG that started at a moment or later, in the order in which they were made."""
+        params = {"start_date_gte": since.isoformat(), "order_by": "id"}
+        path = f"/api/v2/dags/{_part(dag_id)}/dagRuns"
+        return [_run(item) for item in self._pages(path, "dag_runs", params)]
 
     def run(self, dag_id: str, run_id: str) -> Run:
         """Read one run as it is now."""

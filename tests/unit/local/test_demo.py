@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections import Counter
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,6 +19,7 @@ from include.organism.event_files import read_rows
 from include.organism.messages import InvalidMessageError, Limits, Parser
 from local import demo, demo_data
 from local.demo import Line
+from local.demo_figures import Totals
 
 PEOPLE = demo_data.organisation()
 EVENTS = list(demo_data.interactions(20_000))
@@ -119,3 +122,70 @@ def test_missing_file_is_told_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(demo.DemoError, match="is not a file"):
         demo.demo(tmp_path, {"DATA": str(tmp_path / "missing")})
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "it has no rows"),
+        ("not an event file\nat all\n", "cannot be used"),
+        ('{"source": "a", \n', "no row can be read | line 1: "),
+    ],
+)
+def test_an_unusable_file_is_told_in_one_line_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, said: str
+) -> None:
+    monkeypatch.setattr(demo.commands, "start_or_attach", lambda _: pytest.fail("started"))
+    (tmp_path / "it's mine.txt").write_text(content)
+    with pytest.raises(demo.DemoError, match=re.escape(said)) as raised:
+        demo.demo(tmp_path, {"DATA": str(tmp_path / "it's mine.txt")})
+    assert "\n" not in str(raised.value)
+
+
+def test_dead_letters_are_those_of_this_demo() -> None:
+    assert demo._dead_letters(None, ends=False) == ""
+    assert demo._dead_letters(Totals(5, 5, 0), ends=False) == ""
+    assert "2 events could not be used" in demo._dead_letters(Totals(5, 3, 2), ends=False)
+    assert "not one of 5 events could be used" in demo._dead_letters(Totals(5, 0, 5), ends=True)
+    assert "`make up`, then " in demo._dead_letters(Totals(5, 0, 5), ends=True)
+    assert not Totals(0, 0, 0).all_dead, "the same file again: everything is in already"
+
+
+@pytest.mark.parametrize(
+    ("once", "started", "totals", "code"),
+    [
+        (True, True, Totals(5, 3, 2), 0),
+        (True, True, Totals(5, 0, 5), 1),
+        (True, False, Totals(5, 5, 0), 0),
+    ],
+)
+def test_what_is_stopped_is_not_offered(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    once: bool,
+    started: bool,
+    totals: Totals,
+    code: int,
+) -> None:
+    class Started:
+        def stop(self) -> None:
+            sys.stdout.write("STOPPED\n")
+
+    def run(self: demo.Demo) -> list[Line]:
+        self.totals = totals
+        return [Line("a", "success", where="http://there")]
+
+    monkeypatch.setattr(demo.commands, "start_or_attach", lambda _: (Started() if started else None, "ready"))
+    monkeypatch.setattr(demo.Demo, "run", run)
+    monkeypatch.setattr(demo, "os", SimpleNamespace(environ={}))
+    assert demo.demo(tmp_path, {"ONCE": "1"} if once else {}) == code
+    before, _, after = capsys.readouterr().out.partition("STOPPED")
+    if started:
+        assert "look around" not in before
+        assert "where to look, after `make up`" in before
+        assert "`make up` brings it back" in after
+        assert "make down" not in after
+    else:
+        assert "look around" in before
+        assert "make down" in before

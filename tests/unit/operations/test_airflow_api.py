@@ -1,6 +1,7 @@
 """The API client against recorded shapes of Airflow 3.3.2's answers."""
 
 import json
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -81,6 +82,13 @@ def test_wait_reports_changes_and_returns_a_failed_run():
 def test_wait_gives_up_with_a_hint():
     with pytest.raises(AirflowApiError, match=r"still queued after 0 s\. Is the DAG paused"):
         client(Server(manual__1=ok(DAG_RUN))).wait(RUN, timeout=0)
+
+
+def test_runs_since_a_moment_with_its_zone():
+    server = Server(dagRuns=ok({"dag_runs": [DAG_RUN], "total_entries": 1}))
+    with client(server) as api:
+        assert api.runs("d", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)) == [RUN]
+    assert server.requests[1].url.params["start_date_gte"] == "2026-01-02T03:04:05+00:00"
 
 
 def test_run_ids_are_quoted():
