@@ -5,6 +5,12 @@ PY := .venv/bin/python
 COMPILE := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header
 STYLED := include local dags tests benchmarks .astro
 export PYTHONPATH := $(CURDIR)
+# What a person gives reaches the programs as it was typed, by the environment: in a recipe's text it would be run.
+override DATA := $(value DATA)
+override ONCE := $(value ONCE)
+override ARGS := $(value ARGS)
+override UPGRADE := $(value UPGRADE)
+export DATA ONCE ARGS UPGRADE
 export PYTHONUNBUFFERED := 1
 
 .PHONY: help
@@ -20,7 +26,7 @@ help: ## show this list
 
 .PHONY: lock
 lock: .venv/.dev ## compile requirements*.in into pinned, hashed requirements*.txt; lock the jars
-	$(COMPILE) $(UPGRADE) requirements-dev.in -o requirements-dev.txt
+	$(COMPILE) $$UPGRADE requirements-dev.in -o requirements-dev.txt
 	$(COMPILE) -c requirements-dev.txt requirements-local.in -o requirements-local.txt
 	$(COMPILE) -c requirements-dev.txt requirements.in -o requirements.txt
 	$(PY) -m local.maven lock
@@ -37,7 +43,7 @@ status: .venv/.local ## what runs, where, since when
 	@$(PY) -m local status
 
 demo: .venv/.local ## up + demo data + every pipeline once + summary (ONCE=1: end after it; DATA=file: your own)
-	@ONCE='$(ONCE)' DATA='$(DATA)' $(PY) -m local demo
+	@$(PY) -m local demo
 
 doctor: .venv/.local ## check versions, connections, stream group, schema
 	@$(PY) -m local run -- $(PY) -m include.cli doctor
@@ -45,10 +51,10 @@ doctor: .venv/.local ## check versions, connections, stream group, schema
 # --- checks ----------------------------------------------------------------------
 .PHONY: test test-unit lint format types docs docs-check check
 test: .venv/.dev ## all tests; starts what they need and stops it again
-	@$(PY) -m pytest tests -n 2 --dist loadgroup $(ARGS)
+	@PYTEST_ADDOPTS="$$PYTEST_ADDOPTS $$ARGS" $(PY) -m pytest tests -n 2 --dist loadgroup
 
 test-unit: .venv/.dev ## only the fast tests, no servers
-	@$(PY) -m pytest tests/unit $(ARGS)
+	@PYTEST_ADDOPTS="$$PYTEST_ADDOPTS $$ARGS" $(PY) -m pytest tests/unit
 
 lint: .venv/.dev ## ruff and the configuration files
 	$(PY) -m ruff check $(STYLED)
@@ -73,17 +79,17 @@ check: lint types docs-check test ## everything CI runs
 # --- benchmarks ------------------------------------------------------------------
 .PHONY: bench-stream
 bench-stream: .venv/.dev ## stream to graph: ratios against the naive loop and the bare writer
-	@$(PY) -m benchmarks.stream $(ARGS)
+	@$(PY) -m benchmarks.stream $$ARGS
 	@$(PY) -m benchmarks.scheduled
 
 .PHONY: bench-ops
 bench-ops: .venv/.dev ## statistics and watchdog on a million task instances, beside plain full scans
-	@$(PY) -m benchmarks.operations $(ARGS)
+	@$(PY) -m benchmarks.operations $$ARGS
 
 .PHONY: bench-restore
 bench-restore: .venv/.dev ## how long dump, restore check and restore take, with sizes
-	@$(PY) -m benchmarks.restore $(ARGS)
+	@$(PY) -m benchmarks.restore $$ARGS
 
 .PHONY: bench-alerts
 bench-alerts: .venv/.dev ## from a task's end to the alert, p50/p95; what a hanging Slack holds up
-	@$(PY) -m benchmarks.alerts $(ARGS)
+	@$(PY) -m benchmarks.alerts $$ARGS

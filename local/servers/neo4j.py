@@ -80,7 +80,13 @@ class Neo4jServer(Server):
 
         logging.getLogger("neo4j").setLevel(logging.CRITICAL)  # it is expected to fail until the server is up
         try:
-            with neo4j.GraphDatabase.driver(self.uri, auth=self.auth, connection_timeout=3) as driver:
+            with neo4j.GraphDatabase.driver(
+                self.uri,
+                auth=self.auth,
+                connection_timeout=3,
+                connection_acquisition_timeout=3,
+                max_transaction_retry_time=0,
+            ) as driver:
                 driver.execute_query("RETURN 1")
         except AuthError as error:
             hint = f"the data and the kept password do not fit: move {self.directory} away"
