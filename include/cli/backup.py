@@ -12,6 +12,7 @@ import typer
 from include.cli import airflow_log
 from include.cli.errors import CommandError, explain
 from include.cli.output import print_json, print_table
+from include.operations.words import counted
 
 if TYPE_CHECKING:
     from include.operations.backup.service import Backups
@@ -65,7 +66,7 @@ def create(
 
     backups = Backups()
     made = backups.create(source, connection)
-    print(f"{made.name}: {made.total:,} rows, {made.size_bytes / 1e6:,.1f} MB in {made.seconds:.1f} s")
+    print(f"{made.name}: {counted(made.total, 'row')}, {made.size_bytes / 1e6:,.1f} MB in {made.seconds:.1f} s")
     with warehouse() as found:
         backups.record(found, made.name)
 
@@ -89,7 +90,7 @@ def verify(
         return
     seconds = backups.check(name)
     how = "read back" if seconds is None else f"restored in {seconds:.1f} s"
-    print(f"{name}: {how}, {manifest.total:,} rows equal in {len(manifest.rows)} tables")
+    print(f"{name}: {how}, {counted(manifest.total, 'row')} equal in {counted(len(manifest.rows), 'table')}")
     with warehouse() as found:
         backups.record_check(found, name, seconds)
 
@@ -117,7 +118,8 @@ def restore(
     manifest = backups.store.manifest(name)
     target = into or _usual_target(manifest.source)
     _rehearse(backups, manifest, target, replace=replace)
-    what = f"{manifest.total:,} rows in {len(manifest.rows)} tables of {manifest.started_at} into {target}"
+    size = f"{counted(manifest.total, 'row')} in {counted(len(manifest.rows), 'table')}"
+    what = f"{size} of {manifest.started_at} into {target}"
     if dry_run:
         print(f"would restore {what}" + (", after dropping what it holds" if replace else ""))
         return
@@ -164,8 +166,8 @@ def rewind() -> None:
             return
         client.xgroup_setid(settings.stream, settings.group, str(ledger.watermark))
         unread = stream.state().unread
-    waiting = "more than a thousand" if unread is None else f"{unread:,}"
-    print(f"rewound from {before.delivered_id} to {ledger.watermark}: {waiting} entries are read again")
+    waiting = "more than a thousand entries" if unread is None else counted(unread, "entry", "entries")
+    print(f"rewound from {before.delivered_id} to {ledger.watermark}: {waiting} to read again")
 
 
 def _rehearse(backups: Backups, manifest: Manifest, target: str, *, replace: bool) -> None:

@@ -17,9 +17,10 @@ import typer
 
 from include.cli import airflow_log
 from include.cli.errors import explain
-from include.cli.output import counted, print_json, print_table
+from include.cli.output import print_json, print_table
 from include.operations.errors import InputRejected
 from include.operations.log import log_event
+from include.operations.words import counted
 
 if TYPE_CHECKING:
     from include.organism.deadletter import DeadLetter, DeadLetters

@@ -9,6 +9,7 @@ import typer
 
 from include.cli import airflow_log
 from include.cli.output import print_json, printable
+from include.operations.words import counted
 
 
 def doctor(
@@ -52,6 +53,7 @@ def doctor(
         print_json({"ok": not failures, "findings": [finding._asdict() for finding in findings]})
     else:
         warnings = sum(finding.level is Level.WARN for finding in findings)
-        print(f"{failures} failures, {warnings} warnings, {len(findings)} findings")
+        counts = {"failure": failures, "warning": warnings, "finding": len(findings)}
+        print(", ".join(counted(count, noun) for noun, count in counts.items()))
     if failures:
         raise typer.Exit(1)

@@ -17,7 +17,8 @@ import typer
 
 from include.cli import airflow_log
 from include.cli.errors import CommandError, explain
-from include.cli.output import counted, print_facts, print_json
+from include.cli.output import print_facts, print_json
+from include.operations.words import counted
 from include.organism.event_files import Format, read_rows
 from include.organism.messages import MAX_TYPE
 
@@ -289,7 +290,7 @@ def _readable(facts: dict[str, Any]) -> dict[str, object]:
     pending = ", ".join(f"{name} {count:,}" for name, count in facts["pending"].items())
     age = facts["oldest_pending_s"]
     shown: dict[str, object] = {
-        "stream": f"{facts['stream']}, {facts['length']:,} entries, newest {facts['last_id']}",
+        "stream": f"{facts['stream']}, {counted(facts['length'], 'entry', 'entries')}, newest {facts['last_id']}",
         "unread": "many (Redis cannot tell)" if unread is None else f"{unread:,}",
         "pending": f"{sum(facts['pending'].values()):,}" + (f" ({pending}), oldest {age:g} s" if pending else ""),
         "watermark": facts["watermark"] or "-",

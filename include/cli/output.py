@@ -27,11 +27,6 @@ def print_facts(facts: Mapping[str, object]) -> None:
         print(f"{name.ljust(width)}  {value}")
 
 
-def counted(count: int, noun: str) -> str:
-    """`1 row`, `2,000 rows`."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
-
-
 def printable(text: str) -> str:
     """Escape what could move the cursor or change the terminal: some texts come from producers."""
     return text if text.isprintable() else "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

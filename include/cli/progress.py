@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from include.operations.words import counted
+
 _PLAIN_EVERY_S = 5.0
 
 Update = Callable[[int, int], None]
@@ -47,6 +49,6 @@ def _plain(label: str, total_bytes: int | None) -> Update:
         if time.monotonic() - said >= _PLAIN_EVERY_S:
             said = time.monotonic()
             share = f" ({read / total_bytes:.0%})" if total_bytes else ""
-            print(f"{label}: {rows:,} rows{share}", file=sys.stderr, flush=True)
+            print(f"{label}: {counted(rows, 'row')}{share}", file=sys.stderr, flush=True)
 
     return update

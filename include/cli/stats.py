@@ -10,6 +10,7 @@ import typer
 
 from include.cli import airflow_log
 from include.cli.output import print_json, print_table
+from include.operations.words import counted
 
 app = typer.Typer(no_args_is_help=True, help="Statistics of runs.")
 
@@ -65,7 +66,8 @@ def backfill() -> None:
     from include.operations.statistics.rollup import roll_up
 
     done = roll_up(backfill=True)
-    print(f"{done.runs:,} runs since {done.since:%Y-%m-%d}, {done.hours:,} hours changed, {done.seconds:.1f} s")
+    changed = f"{counted(done.hours, 'hour')} changed"
+    print(f"{counted(done.runs, 'run')} since {done.since:%Y-%m-%d}, {changed}, {done.seconds:.1f} s")
 
 
 @app.command()

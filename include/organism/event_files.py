@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any, BinaryIO, NamedTuple
 
 from include.operations.errors import InputRejected
+from include.operations.words import counted
 from include.organism.event_lines import Lines, is_void
 from include.organism.messages import OPTIONAL, REQUIRED
 
@@ -132,8 +133,8 @@ def _text_rows(line: bytes, lines: Lines, make: _Maker) -> Iterator[Row]:
             }
             yield make.row(lines.number, fields, line, len(line))
         else:
-            count = f"{len(words)} word{'' if len(words) == 1 else 's'}"
-            yield Row(lines.number, {}, len(line), f"{count} instead of source, target and timestamp")
+            why = f"{counted(len(words), 'word')} instead of source, target and timestamp"
+            yield Row(lines.number, {}, len(line), why)
         line = lines.read()
 
 
@@ -227,8 +228,7 @@ def _no_csv(first: int, last: int) -> Row:
 def _csv_row(line: int, names: Sequence[bytes], values: Sequence[str], make: _Maker) -> Row:
     size = sum(map(len, values))
     if len(values) != len(names):
-        count = f"{len(values)} column{'' if len(values) == 1 else 's'}"
-        return Row(line, {}, size, f"{count}, the header has {len(names)}")
+        return Row(line, {}, size, f"{counted(len(values), 'column')}, the header has {len(names)}")
     cells = [value.encode("utf-8", "surrogateescape") for value in values]
     fields = {name: cell for name, cell in zip(names, cells, strict=True) if cell or name not in _MAY_LACK}
     return make.row(line, fields, b"\x1f".join(cells), size)

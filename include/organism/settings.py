@@ -4,10 +4,29 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Final, Self
+
+from include.operations.errors import InputRejected
 
 DAY_MS = 86_400_000
-_KINDS: dict[Any, type[int | float | str]] = {"int": int, "float": float, "str": str}
+# Least and greatest value that makes sense, in the field's unit; a field without a line is a name.
+RANGES: Final[dict[str, tuple[float, float]]] = {
+    "batch_size": (1, 50_000),
+    # A run must end before its task's time-out.
+    "time_budget_s": (1, 480),
+    "max_unacknowledged": (1, 1_000_000),
+    "claim_idle_s": (0.001, 604_800),
+    # Neo4j looks for transactions that have run out every 2 seconds.
+    "lease_ttl_s": (5, 3_600),
+    "lease_wait_s": (0, 480),
+    "dedupe_window_h": (0.01, 8_760),
+    "half_life_days": (0.01, 36_500),
+    "earliest_event": (0, 4_102_444_800),
+    "future_tolerance_s": (0, 31_536_000),
+    "max_targets": (1, 100_000),
+    "max_field_bytes": (1_024, 16_777_216),
+}
+_LONGEST_NAME: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +60,20 @@ class Settings:
         """Defaults, then the environment, then `overrides` (those that are not None).
 
         Raises:
-            ValueError: a variable does not hold a value of the field's type; the message names it.
+            InputRejected: a value is none of the field's type, or makes no sense; the message names the variable.
         """
         values: dict[str, float | str] = {}
         for field in fields(cls):
             given = overrides.get(field.name)
-            name = f"ORGANISM_{field.name.upper()}"
-            raw = os.environ.get(name) if given is None else given
+            variable = f"ORGANISM_{field.name.upper()}"
+            raw = os.environ.get(variable) if given is None else given
             if raw is None:
                 continue
-            kind = _KINDS[field.type]
-            try:
-                values[field.name] = kind(raw)
-            except ValueError as error:
-                msg = f"{name}={raw!r} is not a valid {kind.__name__}"
-                raise ValueError(msg) from error
+            shown = variable if given is None else f"the parameter {field.name}"
+            if field.name in RANGES:
+                values[field.name] = _number(shown, raw, *RANGES[field.name], whole=field.type == "int")
+            else:
+                values[field.name] = _name(shown, str(raw))
         return cls(**values)  # type: ignore[arg-type]
 
     @property
@@ -86,3 +104,27 @@ class Settings:
     def dedupe_window_ms(self) -> int:
         """How long event ids are remembered, in milliseconds of stream time."""
         return int(self.dedupe_window_h * 3_600_000)
+
+
+def _number(shown: str, raw: float | str, least: float, most: float, *, whole: bool) -> float:
+    kind = "whole number" if whole else "number"
+    try:
+        value = int(raw) if whole else float(raw)
+    except (ValueError, OverflowError):
+        value = least - 1
+    # A NaN is in no range.
+    if not least <= value <= most:
+        raise InputRejected(
+            f"{shown} is not a {kind} from {least:,.10g} to {most:,.10g}.",
+            what_to_do=f"correct {shown}, or leave it out",
+        )
+    return value
+
+
+def _name(shown: str, text: str) -> str:
+    if not text.isprintable() or text != "".join(text.split()) or not 1 <= len(text) <= _LONGEST_NAME:
+        raise InputRejected(
+            f"{shown} is not a name of 1 to {_LONGEST_NAME} characters without spaces.",
+            what_to_do=f"correct {shown}, or leave it out",
+        )
+    return text

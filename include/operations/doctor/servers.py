@@ -10,9 +10,12 @@ from include.connections import METADATA, NEO4J, REDIS, WAREHOUSE, neo4j_driver,
 from include.operations.doctor import rights
 from include.operations.doctor.finding import Finding, fail, ok, some, warn
 from include.operations.doctor.secrets import is_local
-from include.organism.settings import Settings
+from include.operations.errors import InputRejected
+from include.operations.words import counted
+from include.organism.settings import DAY_MS, Settings
 
 if TYPE_CHECKING:
+    import neo4j
     import psycopg
     import redis
 
@@ -54,7 +57,6 @@ class Clocks:
 
 def check_redis(clocks: Clocks) -> Iterator[Finding]:
     """Redis and the interaction stream."""
-    settings = Settings.from_env()
     with redis_client() as client:
         clocks.note("Redis", lambda: _redis_seconds(client))
         info = client.info()
@@ -72,7 +74,16 @@ def check_redis(clocks: Clocks) -> Iterator[Finding]:
             yield warn(REDIS, found, "set `maxmemory-policy noeviction`")
         local = is_local(client.connection_pool.connection_kwargs.get("host"))
         yield from rights.check_redis_user(client, REDIS, local=local)
-        yield from _stream(client, settings)
+        if settings := _settings():
+            yield from _stream(client, settings)
+
+
+def _settings() -> Settings | None:
+    """Our settings; None when they are wrong, which the check of the settings says."""
+    try:
+        return Settings.from_env()
+    except InputRejected:
+        return None
 
 
 def _redis_seconds(client: redis.Redis) -> float:
@@ -86,18 +97,19 @@ def _stream(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
     found = backlog(client, settings)
     area = f"stream {found.stream}"
     if not found.group_exists:
-        yield warn(area, f"{found.length:,} entries, no group {settings.group} yet", _FIRST_RUN)
+        yield warn(area, f"{counted(found.length, 'entry', 'entries')}, no group {settings.group} yet", _FIRST_RUN)
         return
     yield _waiting(area, found, settings)
     if found.dead_letters:
-        shown = f"{found.dead_letters:,} dead letters wait for a decision"
+        wait = "waits" if found.dead_letters == 1 else "wait"
+        shown = f"{counted(found.dead_letters, 'dead letter')} {wait} for a decision"
         yield warn(area, shown, "`deadletter list`, then `deadletter replay` or `deadletter discard`")
 
 
 def _waiting(area: str, found: Backlog, settings: Settings) -> Finding:
     pending, oldest = sum(found.pending.values()), found.oldest_pending_s or 0.0
     unread = "many" if found.unread is None else f"{found.unread:,}"
-    shown = f"{found.length:,} entries, {unread} unread, {pending:,} pending"
+    shown = f"{counted(found.length, 'entry', 'entries')}, {unread} unread, {pending:,} pending"
     if oldest > settings.claim_idle_s:
         fix = "see whether organism_incremental_update is paused or fails: `dags list`"
         return warn(area, f"{shown}, the oldest for {oldest:,.0f} s", fix)
@@ -126,6 +138,19 @@ def check_neo4j(clocks: Clocks) -> Iterator[Finding]:
         if missing := [name for name in _CONSTRAINTS if name not in there]:
             yield warn(NEO4J, f"no constraint {', '.join(missing)} yet", _FIRST_RUN)
         yield from rights.check_neo4j_user(ask, NEO4J)
+        if settings := _settings():
+            yield from _half_life(driver, database, settings)
+
+
+def _half_life(driver: neo4j.Driver, database: str | None, settings: Settings) -> Iterator[Finding]:
+    """Whether the graph was built with the half-life that is set; the next run would refuse to mix two."""
+    query = "MATCH (l:StreamLedger {key: $key}) RETURN l.half_life_ms AS half_life_ms"
+    found = driver.execute_query(query, key=settings.ledger_key, database_=database).records
+    if found and found[0]["half_life_ms"] != settings.half_life_ms:
+        days = found[0]["half_life_ms"] / DAY_MS
+        said = f"the graph was built with a half-life of {days:g} days, the setting says {settings.half_life_days:g}"
+        fix = f"export ORGANISM_HALF_LIFE_DAYS={days:g}, or build a new graph from the events"
+        yield fail(NEO4J, said, fix)
 
 
 def check_warehouse(clocks: Clocks) -> Iterator[Finding]:

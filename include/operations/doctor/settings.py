@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 from include.connections import NEO4J, REDIS, WAREHOUSE
-from include.operations.doctor.finding import Finding, fail, ok, warn
+from include.operations.doctor.finding import Finding, fail, failed, ok, warn
+from include.operations.errors import InputRejected
 from include.operations.log import FORMAT_VARIABLE, LogFormat
 
 LOGGING_CLASS: Final = "include.operations.airflow_logging.LOGGING_CONFIG"
@@ -91,11 +93,34 @@ def _timeouts(get: Get) -> Iterator[Finding]:
 
 
 def own() -> Iterator[Finding]:
-    """The pipelines' own settings can be read."""
+    """Every variable of ours holds a value that makes sense."""
+    wrong = []
+    for read in _readers():
+        try:
+            read()
+        except InputRejected as error:
+            wrong.append(failed("settings", error))
+    yield from wrong or [ok("settings", "our variables hold values that make sense")]
+
+
+def _readers() -> Iterator[Callable[[], object]]:
+    from include.operations.alerts.settings import Settings as AlertSettings
+    from include.operations.backup.settings import BackupSettings
+    from include.operations.housekeeping.settings import Retention
+    from include.operations.housekeeping.tables import RULES
+    from include.operations.watchdog.pipeline_checks import FRESHNESS
+    from include.operations.watchdog.thresholds import THRESHOLDS, Fault, limit_from
     from include.organism.settings import Settings
 
-    Settings.from_env()
-    yield ok("settings", "the pipelines' settings can be read")
+    yield from (Settings.from_env, AlertSettings.from_env, BackupSettings.from_env, Retention.from_env)
+    yield from (rule.kept_days for rule in RULES)
+
+    def limit(variable: str) -> None:
+        if isinstance(found := limit_from(variable, 0, os.environ), Fault):
+            raise InputRejected(found.text, what_to_do=f"correct {variable}, or leave it out")
+
+    for variable in [*(each.variable for each in THRESHOLDS.values()), *(each.variable for each in FRESHNESS)]:
+        yield partial(limit, variable)
 
 
 def connections() -> Iterator[Finding]:

@@ -6,6 +6,7 @@ import pytest
 import redis as redis_py
 
 from include.operations.doctor import alert_channels, backups, installation, servers
+from include.operations.watchdog.thresholds import THRESHOLDS
 from include.warehouse import schema
 from local.airflow import TUNABLE
 from tests.faults.world import open_clients, run_steps
@@ -115,16 +116,17 @@ def test_a_stream_without_a_group(system, monkeypatch):
 def test_entries_that_nobody_takes(system, server, settings, monkeypatch):
     server.xadd(settings.stream, {"x": "y"})
     server.xreadgroup(settings.group, "gone", {settings.stream: ">"})
-    monkeypatch.setenv("ORGANISM_CLAIM_IDLE_S", "-1")
+    monkeypatch.setenv("ORGANISM_CLAIM_IDLE_S", "0.001")
     item = only(system())
     assert item["level"] == "warn"
     assert "1 pending, the oldest for" in item["found"]
 
 
-def test_dead_letters_that_wait(system, server, settings):
+def test_dead_letters_that_wait(cli, system, server, settings):
     server.xadd(settings.dead_stream, {"code": "x"})
     item = only(system())
-    assert item["found"] == "1 dead letters wait for a decision"
+    assert item["found"] == "1 dead letter waits for a decision"
+    assert "0 failures, 1 warning, " in cli("doctor").out
 
 
 def test_missing_constraints(system, neo4j_server, redis_server):
@@ -183,7 +185,14 @@ def test_a_server_that_is_not_there_or_refuses_the_login(
         ("AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT", "5", "warn", "wait 5 s"),
         ("AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT", "30", "warn", "time-out of 30 s"),
         ("PIPELINE_LOG_FORMAT", "xml", "warn", "none of keyvalue, json"),
-        ("ORGANISM_BATCH_SIZE", "many", "fail", "ORGANISM_BATCH_SIZE"),
+        ("ORGANISM_BATCH_SIZE", "many", "fail", "ORGANISM_BATCH_SIZE is not a whole number from 1 to 50,000"),
+        ("ORGANISM_HALF_LIFE_DAYS", "0", "fail", "ORGANISM_HALF_LIFE_DAYS is not a number from 0.01 to 36,500"),
+        ("ORGANISM_STREAM", "", "fail", "ORGANISM_STREAM is not a name"),
+        ("ALERT_CAP_PER_HOUR", "0", "fail", "ALERT_CAP_PER_HOUR is no number from 1"),
+        ("BACKUP_KEEP_DAYS", "-1", "fail", "BACKUP_KEEP_DAYS"),
+        ("UPKEEP_LOG_DAYS", "inf", "fail", "UPKEEP_LOG_DAYS is not a number above 0"),
+        ("UPKEEP_RUN_ERROR_DAYS", "nan", "fail", "UPKEEP_RUN_ERROR_DAYS is not a number above 0"),
+        (THRESHOLDS["freshness"].variable, "x", "fail", f"{THRESHOLDS['freshness'].variable} is no number"),
     ],
 )
 def test_settings_that_must_not_be_so(cli, system, monkeypatch, variable, value, level, says):
@@ -195,6 +204,21 @@ def test_settings_that_must_not_be_so(cli, system, monkeypatch, variable, value,
     assert says in found[0]["found"]
     assert found[0]["fix"]
     assert done.code == (level == "fail")
+
+
+def test_a_wrong_setting_is_told_once_and_the_servers_are_examined(system, monkeypatch):
+    monkeypatch.setenv("ORGANISM_MAX_TARGETS", "-3")
+    item = only(system())
+    assert (item["level"], item["area"]) == ("fail", "settings")
+    assert "ORGANISM_MAX_TARGETS" in item["fix"]
+
+
+def test_a_half_life_that_is_not_the_graphs(system, monkeypatch):
+    monkeypatch.setenv("ORGANISM_HALF_LIFE_DAYS", "7")
+    item = only(system())
+    assert (item["level"], item["area"]) == ("fail", "organism_neo4j")
+    assert item["found"] == "the graph was built with a half-life of 14 days, the setting says 7"
+    assert "ORGANISM_HALF_LIFE_DAYS=14" in item["fix"]
 
 
 def test_a_missing_connection_is_named_before_the_start(cli, system, monkeypatch):

@@ -8,7 +8,7 @@ from typer.main import get_command
 
 from include.cli.__main__ import app
 from include.organism.roster import ALIASES
-from include.organism.settings import Settings
+from include.organism.settings import RANGES, Settings
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 
@@ -21,6 +21,8 @@ def test_every_setting_is_in_the_table_with_its_default():
         for field in fields(Settings)
     }
     assert dict(rows) == settings
+    for name, (least, most) in RANGES.items():
+        assert re.search(rf"^\| `{name.upper()}` .* \| {least:,.10g} to {most:,.10g} \|", part, re.MULTILINE), name
 
 
 def test_every_command_and_option_is_on_the_page():

@@ -186,7 +186,7 @@ def test_the_graph_is_lost_and_comes_back_up_to_date(
     assert "backup rewind" in done.out
     world.end_lease()
     done = cli("backup", "rewind")
-    assert "110 entries are read again" in done.out
+    assert "110 entries to read again" in done.out
     assert "nothing to rewind" in cli("backup", "rewind").out
     result = world.run()
     assert result["update"]["lost"] == 0
