@@ -5,8 +5,12 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
+from include.operations.doctor.embedded import is_embedded
+from include.operations.errors import ErrorClass, classify
 from include.operations.explain import explain
 
+# What a server that is down looks like.
+_UNREACHED = (ErrorClass.NETWORK, ErrorClass.TIMEOUT)
 # Things named in one line; the rest is counted.
 _NAMED = 3
 
@@ -53,6 +57,8 @@ def fail(area: str, found: str, fix: str) -> Finding:
 def failed(area: str, error: Exception) -> Finding:
     """The check itself ended with an error."""
     what, what_to_do = explain(error)
+    if is_embedded(area) and classify(error).error_class in _UNREACHED:
+        what_to_do = "`make up`: the connection leads to the server that starts on this machine"
     return Finding(Level.FAIL, area, what, what_to_do)
 
 

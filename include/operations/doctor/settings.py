@@ -9,6 +9,7 @@ from functools import partial
 from typing import Final
 
 from include.connections import NEO4J, REDIS, WAREHOUSE
+from include.operations.doctor.embedded import is_local_system
 from include.operations.doctor.finding import Finding, fail, failed, ok, warn
 from include.operations.errors import InputRejected
 from include.operations.log import FORMAT_VARIABLE, LogFormat
@@ -18,16 +19,9 @@ LOGGING_CLASS: Final = "include.operations.airflow_logging.LOGGING_CONFIG"
 _LONGEST_HEARTBEAT_S: Final = 120
 _SHORTEST_API_S: Final = 30
 _SHORTEST_IMPORT_S: Final = 60
-# `make up` sets it: a machine of one developer, everything on loopback.
-_LOCAL_MARK: Final = "LOCAL_STATE_DIR"
 _NEEDED: Final = (REDIS, NEO4J, WAREHOUSE)
 
 Get = Callable[[str, str], str]
-
-
-def is_local_system() -> bool:
-    """Whether this is the system of `make up` on one machine, where development settings are fine."""
-    return bool(os.environ.get(_LOCAL_MARK))
 
 
 def airflow() -> Iterator[Finding]:

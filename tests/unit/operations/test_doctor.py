@@ -28,6 +28,25 @@ def test_a_check_that_breaks_is_a_finding_and_the_others_go_on():
     assert second.fix
 
 
+@pytest.mark.parametrize(
+    ("environ", "names_make_up"),
+    [
+        ({"LOCAL_STATE_DIR": "/x"}, True),
+        ({"LOCAL_STATE_DIR": "/x", "LOCAL_GIVEN": "AIRFLOW_CONN_WAREHOUSE"}, True),
+        ({"LOCAL_STATE_DIR": "/x", "LOCAL_GIVEN": "AIRFLOW_CONN_ORGANISM_REDIS"}, False),
+        ({}, False),
+    ],
+)
+def test_an_embedded_server_that_is_down_is_started_by_make_up(monkeypatch, environ, names_make_up):
+    for name in ("LOCAL_STATE_DIR", "LOCAL_GIVEN"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in (environ | {"AIRFLOW_CONN_ORGANISM_REDIS": "redis://127.0.0.1:1/0"}).items():
+        monkeypatch.setenv(name, value)
+    found = doctor.finding.failed("organism_redis", ConnectionRefusedError(111, "refused"))
+    assert ("make up" in found.fix) is names_make_up
+    assert "make up" not in doctor.finding.failed("organism_redis", ValueError("something else")).fix
+
+
 def test_everything_but_ok_says_how_to_mend_it():
     with pytest.raises(TypeError):
         doctor.finding.warn("a", "b")
