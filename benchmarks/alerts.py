@@ -1,7 +1,7 @@
 """From the end of a task to the message at the simulated Slack, through the real scheduler; and what a hang costs.
 
 Three ways: a task that raises (its own process tells), one that is killed (the DAG processor tells), one that raises
-while Slack answers nothing for 60 s (how much longer the task stays `running`). Then what counting good runs costs.
+while Slack answers nothing for 60 s (how much longer the task stays `running`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
 import psycopg
 
 from include.operations.airflow_api import AirflowApi
@@ -24,7 +23,6 @@ from local.simulators.testing import AlertSink
 from local.testing import AirflowSystem
 
 GOAL_S = 5.0
-GOOD_RUNS = 10
 
 
 class Bench:
@@ -79,20 +77,6 @@ class Bench:
             found.append(self.told_at(dag_id) - ended.timestamp())
         return found
 
-    def processor_cpu(self, dag_id: str) -> float:
-        """Processor seconds of the DAG processor and its children for a run of this DAG."""
-        pid = self.system.pid_of("dag-processor")
-        before = _cpu(pid)
-        for _ in range(GOOD_RUNS):
-            self.run(dag_id)
-        time.sleep(5)
-        return (_cpu(pid) - before) / GOOD_RUNS
-
-
-def _cpu(pid: int) -> float:
-    times = psutil.Process(pid).cpu_times()
-    return float(times.user + times.system + times.children_user + times.children_system)
-
 
 def main() -> None:
     """Measure and print; `python -m benchmarks.alerts [ROUNDS]`, at most 20."""
@@ -104,16 +88,12 @@ def main() -> None:
     }
     settings = {
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
-        # Readings by the clock would be counted as callbacks.
-        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
         "ALERT_BURST_S": "0",
         "ALERT_CAP_PER_HOUR": "1000",
     }
     with tempfile.TemporaryDirectory() as folder, AirflowSystem(Path(folder), settings) as system:
         bench = Bench(system, rounds)
-        _wait(lambda: len(bench.api.dags()) >= 62)
-        bench.run("good")
-        with_callback, without = bench.processor_cpu("good"), bench.processor_cpu("good_without_callback")
+        _wait(lambda: len(bench.api.dags()) >= 60)
         raised, usual = bench.raising("raises", told=True)
         killed = bench.killed()
         bench.sink.behave("slack", "hang", seconds=60)
@@ -124,8 +104,6 @@ def main() -> None:
     print("from the error to the end of the task, which waits for its callback:")
     _line("Slack answers", usual, "the message is sent meanwhile")
     _line("Slack hangs for 60 s", hanging, f"goal: no task held up by more than {GOAL_S:.0f} s")
-    extra = (with_callback - without) * 1000
-    print(f"counting a good run: {extra:.0f} ms of processor time in the DAG processor, none in the task")
 
 
 def _line(name: str, seconds: list[float], remark: str) -> None:
