@@ -9,6 +9,7 @@ import random
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import neo4j
@@ -18,6 +19,7 @@ import pytest
 import redis
 
 from include.operations.airflow_api import AirflowApi
+from include.operations.breaker_state import KEY, State
 from local.testing import AirflowSystem
 from tests import oracle
 
@@ -58,6 +60,11 @@ class World:
         rows = self._rows("select * from ops.graph_update where run_id = %s", run_id)
         assert rows, f"run {run_id} left no row in ops.graph_update"
         return rows[0]
+
+    def tries(self, table: str, run_id: str) -> list[dict[str, Any]]:
+        """What the tries of a run have left in `run_error` or `task_usage`."""
+        statement = f"select * from ops.{table} where run_id = %s order by task_id, try_number"
+        return self._rows(statement, run_id)
 
     def finished(self) -> list[dict[str, Any]]:
         """Rows of all finished runs. A tick of the schedule may drain what a test has published, so tests add up."""
@@ -151,6 +158,52 @@ def test_xcom_carries_a_small_manifest_without_people(world: World) -> None:
         assert not any(f'"p{number}"' in text for number in range(300))
 
 
+def test_every_try_leaves_what_it_used(world: World) -> None:
+    run_id = world.run()
+    used = world.tries("task_usage", run_id)
+    assert sorted(row["task_id"] for row in used) == sorted(TASKS)
+    for row in used:
+        assert (row["try_number"], row["map_index"], row["outcome"]) == (1, -1, "success")
+        assert 0 < row["cpu_s"] < 60
+        # A forked worker of Airflow has 150 MB before it does anything.
+        assert 50 < row["peak_rss_mb"] < 1_000
+    assert world.tries("run_error", run_id) == []
+
+
+def test_an_open_breaker_refuses_a_try_and_the_next_closes_it(world: World) -> None:
+    """Airflow waits as long as the breaker says, and the error's row says the same."""
+    seconds, micros = world.redis.time()
+    now = seconds + micros / 1e6
+    state = State(in_a_row=5, opened_at=now, open_until=now + 20, code="ServiceUnavailable")
+    world.redis.set(f"{KEY}neo4j", json.dumps(asdict(state)))
+    run = world.api.wait(world.api.trigger(DAG), timeout=300)
+    assert run.state == "success"
+    (row,) = world.tries("run_error", run.run_id)
+    assert (row["task_id"], row["try_number"], row["error_class"], row["code"]) == (
+        *("fetch_interactions", 1, "NETWORK", "BREAKER_OPEN"),
+    )
+    assert row["next_step"] == "retry"
+    with psycopg.connect(world.system.env["AIRFLOW_CONN_AIRFLOW_METADATA"]) as connection:
+        query = """select retry_delay_override from task_instance_history
+            where run_id = %s and task_id = 'fetch_interactions' and try_number = 1"""
+        (waited,) = connection.execute(query, [run.run_id]).fetchone() or (None,)
+    assert waited == pytest.approx(row["retry_in_s"], abs=0.001)
+    assert 0 < waited <= 22
+    assert world.redis.get(f"{KEY}neo4j") is not None
+    assert '"open_until": 0.0' in world.redis.get(f"{KEY}neo4j").decode()  # type: ignore[union-attr]
+
+
+def test_what_is_wrong_for_good_is_not_tried_again(world: World) -> None:
+    run = world.api.trigger("organism_load_roster", {"path": "/nothing/here.csv"})
+    run = world.api.wait(run, timeout=120)
+    assert run.state == "failed"
+    (row,) = world.tries("run_error", run.run_id)
+    assert (row["try_number"], row["error_class"], row["code"], row["object"], row["next_step"]) == (
+        *(1, "VALIDATION", "ENOENT", "roster", "fail"),
+    )
+    assert [row["outcome"] for row in world.tries("task_usage", run.run_id)] == ["failed"]
+
+
 def test_real_mails_give_the_graph_the_oracle_computes(world: World) -> None:
     world.publish(oracle.mails())
     world.run()
@@ -185,6 +238,10 @@ def test_killing_the_task_process_is_repeated_and_doubles_nothing(world: World) 
     assert ended.state == "success"
     assert {t.task_id: t.tries for t in world.api.task_instances(ended)}["update_graph"] == 2
     assert world.row(run.run_id)["read"] == 100_000, "the run's figures cover both tries"
+    (lost,) = world.tries("run_error", run.run_id)
+    assert (lost["task_id"], lost["try_number"], lost["code"], lost["next_step"]) == (
+        *("update_graph", 1, "PROCESS_LOST", "retry"),
+    )
     world.assert_graph_is_right()
 
 
