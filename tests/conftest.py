@@ -13,17 +13,22 @@ from local.simulators.testing import AlertSink
 from local.testing import AirflowSystem
 
 _SERVERS = frozenset({"postgres_server", "redis_server", "neo4j_server"})
+_OWN_AIRFLOW = frozenset({"test_alerts", "test_operations"})
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Group tests for `-n 2 --dist loadgroup`: one worker waits for Airflow's clock while the other works.
 
-    Tests that share servers share a worker, so that each server is started once; the rest goes file by file.
+    Tests that share servers share a worker, so that each server is started once; the rest goes file by file, also
+    files that have an Airflow of their own.
     """
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
-        group = "airflow" if "airflow_system" in fixtures else "servers" if fixtures & _SERVERS else item.path.stem
+        if item.path.parent.name == "e2e" and item.path.stem in _OWN_AIRFLOW:
+            group = item.path.stem
+        else:
+            group = "airflow" if "airflow_system" in fixtures else "servers" if fixtures & _SERVERS else item.path.stem
         item.add_marker(pytest.mark.xdist_group(group))
 
 
