@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from include.operations.doctor.finding import Finding, fail, ok, some, warn
+from include.operations.doctor.finding import Finding, fail, failed, ok, some, warn
 
 if TYPE_CHECKING:
     import psycopg
@@ -36,7 +36,10 @@ def check(now: datetime | None = None) -> Iterator[Finding]:
     settings = BackupSettings.from_env()
     for conn_id, look in ((service.METADATA, _upkeep), (scratch.CONN_ID, _scratch)):
         if _is_configured(conn_id):
-            yield from look(conn_id, settings)
+            try:
+                yield from look(conn_id, settings)
+            except Exception as error:  # noqa: BLE001 - an error is what the doctor is asked to find
+                yield failed(conn_id, error)
         else:
             fix = f"export AIRFLOW_CONN_{conn_id.upper()} (docs/backup.md)"
             yield warn(conn_id, "not configured: ops_housekeeping fails without it", fix)

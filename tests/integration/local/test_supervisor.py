@@ -19,7 +19,7 @@ import redis
 from local import commands, envfile, launcher
 from local.launcher import Launch, LaunchError
 from local.ports import any_free
-from local.presets import REDIS, WAREHOUSE
+from local.presets import METADATA, REDIS, WAREHOUSE
 from local.progress import Event
 
 pytestmark = pytest.mark.servers
@@ -225,6 +225,19 @@ def test_status_warns_of_a_server_that_cannot_be_reached_and_is_well(
     assert f"yours: {WAREHOUSE} is set" in shown["warehouse"]
     assert shown["warehouse"].endswith("warning: 127.0.0.1:1 cannot be reached: Connection refused")
     started.stop()
+
+
+def test_airflow_is_not_started_without_its_metadata_database(state: Path) -> None:
+    environ = {
+        **os.environ,
+        METADATA: "postgresql+psycopg2://me:x@127.0.0.1:1/a",
+        WAREHOUSE: "postgres://127.0.0.1:1/w",
+    }
+    begun = time.monotonic()
+    with pytest.raises(LaunchError, match=r"metadata: 127\.0\.0\.1:1 cannot be reached.*Airflow cannot start"):
+        Launch(state, parts=("postgres", "airflow"), usual_ports=False, environ=environ).start()
+    assert time.monotonic() - begun < 20
+    assert not launcher.is_running(state)
 
 
 def test_no_postgres_is_started_when_both_databases_are_elsewhere(state: Path) -> None:

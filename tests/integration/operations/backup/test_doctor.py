@@ -81,5 +81,12 @@ class TestDoctor:
     def test_no_programs(self, tmp_path, monkeypatch):
         monkeypatch.setenv("BACKUP_PG_BIN", str(tmp_path))
         assert BackupSettings.from_env().pg_bin == tmp_path
-        with pytest.raises(Exception, match="pg_restore is not in BACKUP_PG_BIN"):
-            bad()
+        found = bad()["airflow_metadata_upkeep"]
+        assert found.level is Level.FAIL
+        assert "pg_restore is not in BACKUP_PG_BIN" in found.found
+
+    def test_one_that_is_down_is_named_and_the_others_are_examined(self, monkeypatch):
+        monkeypatch.setenv("AIRFLOW_CONN_AIRFLOW_METADATA_UPKEEP", "postgres://me:x@127.0.0.1:1/a")
+        found = bad()
+        assert set(found) == {"airflow_metadata_upkeep"}
+        assert found["airflow_metadata_upkeep"].level is Level.FAIL
