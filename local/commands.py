@@ -80,17 +80,19 @@ def status(state_dir: Path) -> int:
     well = found["status"] == "ready"
     system = LocalSystem(state_dir, environ={})
     parts = [part for part in system.parts if part.name in found["parts"]]
+    # A system that was started before the last pull does not tell.
+    yours = found.get("yours", {})
     with ThreadPoolExecutor(len(parts) + 1, thread_name_prefix="status") as pool:
-        unreached = pool.submit(reach.troubles, envfile.read(state_dir / "env"), found["yours"])
+        unreached = pool.submit(reach.troubles, envfile.read(state_dir / "env"), yours)
         for part, (answer, is_well) in zip(parts, pool.map(health, parts), strict=True):
             known: dict[str, Any] = found["parts"].get(part.name) or {}
             print(f"  {part.name:<14} {_process(known.get('pid')):<30} {known.get('where', ''):<24} {answer}")
             well = well and is_well
-    for name, variable in found["yours"].items():
+    for name, variable in yours.items():
         # Not ours to mend, and no reason to call the system itself unwell.
         answer = f"warning: {unreached.result()[name]}" if name in unreached.result() else "can be reached"
         print(f"  {name:<14} {'yours: ' + variable + ' is set':<55} {answer}")
-    for name in found["external"].keys() - {"postgres", *found["yours"]}:
+    for name in found["external"].keys() - {"postgres", *yours}:
         print(f"  {name:<14} yours: {found['external'][name]} is set")
     return 0 if well else 1
 
