@@ -119,7 +119,8 @@ class Drain:
         cursor = self.ledger.watermark
         commit: Future[Ledger] | None = None
         entries = self._next(cursor)
-        while entries and self._in_time():
+        # One batch at least, however late it is: a run that reads without writing would never get anywhere.
+        while entries and (commit is None or self._in_time()):
             last = StreamId.parse(entries[-1].id)
             # Threads do not inherit the fields of log lines.
             upcoming = threads.submit(copy_context().run, self._next, last)

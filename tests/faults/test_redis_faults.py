@@ -247,7 +247,7 @@ def test_a_backlog_is_worked_off_in_bounded_runs(world: World) -> None:
     while not drained:
         start = time.monotonic()
         result = world.run(time_budget_s=0.1, batch_size=200)["update"]
-        assert time.monotonic() - start < 10
+        assert time.monotonic() - start < 60
         assert result["read"] > 0
         done, runs, drained = done + result["read"], runs + 1, result["drained"]
     assert done == 6_000 + len(BAD)
