@@ -246,22 +246,26 @@ def test_a_long_backlog_is_counted_when_it_is_drained(world: World) -> None:
 
 
 def test_producers_at_work_make_no_false_loss(make_world: Callable[..., World]) -> None:
-    world, pause = make_world(batch_size=50), threading.Event()
+    world, enough = make_world(batch_size=50), threading.Event()
 
     def produce(who: int) -> None:
-        for number in range(100):
+        number = 0
+        while not enough.wait(0.05):
             world.publish(events(number % 7 + 1, start=who * 100_000 + number * 10))
-            pause.wait(0.03)
+            number += 1
 
     producers = [threading.Thread(target=produce, args=[who]) for who in range(2)]
     for producer in producers:
         producer.start()
-    results = []
-    while any(producer.is_alive() for producer in producers):
-        results.append(world.run()["update"])
-    world.run()
-    assert len(results) > 2
-    assert {(result["drained"], result["lost"]) for result in results} == {(True, 0)}
+    try:
+        results = [world.run(time_budget_s=2)["update"] for _ in range(4)]
+    finally:
+        enough.set()
+        for producer in producers:
+            producer.join()
+    results.append(world.run()["update"])
+    assert results[-1]["drained"]
+    assert [result["lost"] for result in results] == [0] * 5
     world.valid = dict(sorted(world.valid.items(), key=lambda item: StreamId.parse(item[0])))
     world.check()
     world.forget(world.publish(events(33, start=900_000)))
