@@ -51,7 +51,7 @@ doctor: .venv/.local ## check versions, connections, stream group, schema
 # --- checks ----------------------------------------------------------------------
 .PHONY: test test-unit lint format types docs docs-check check
 test: .venv/.dev ## all tests; starts what they need and stops it again
-	@PYTEST_ADDOPTS="$$PYTEST_ADDOPTS $$ARGS" $(PY) -m pytest tests -n 2 --dist loadgroup
+	@PYTEST_ADDOPTS="$$PYTEST_ADDOPTS $$ARGS" $(PY) -m pytest tests -n 2
 
 test-unit: .venv/.dev ## only the fast tests, no servers
 	@PYTEST_ADDOPTS="$$PYTEST_ADDOPTS $$ARGS" $(PY) -m pytest tests/unit

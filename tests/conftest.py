@@ -7,29 +7,43 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from local.servers import Neo4jServer, PostgresServer, RedisServer
 from local.simulators.testing import AlertSink
 from local.testing import AirflowSystem
 
-_SERVERS = frozenset({"postgres_server", "redis_server", "neo4j_server"})
-_OWN_AIRFLOW = frozenset({"test_alerts", "test_operations"})
+# Files that boot an Airflow of their own.
+_OWN_AIRFLOW = frozenset(
+    {"tests/e2e/test_alerts.py", "tests/e2e/test_operations.py", "tests/integration/local/test_demo.py"}
+)
+_SHARED_AIRFLOW = (
+    "tests/e2e/",
+    "tests/integration/local/test_airflow_system.py",
+    "tests/integration/roster/test_scheduler.py",
+)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group tests for `-n 2 --dist loadgroup`: one worker waits for Airflow's clock while the other works.
+class ByServers(LoadScopeScheduling):
+    """Tests that share servers share a process, so that each server is started once; the rest goes file by file.
 
-    Tests that share servers share a worker, so that each server is started once; the rest goes file by file, also
-    files that have an Airflow of their own.
+    One process then waits for Airflow's clock while the other works.
     """
-    for item in items:
-        fixtures = set(getattr(item, "fixturenames", ()))
-        if item.path.parent.name == "e2e" and item.path.stem in _OWN_AIRFLOW:
-            group = item.path.stem
-        else:
-            group = "airflow" if "airflow_system" in fixtures else "servers" if fixtures & _SERVERS else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        if path in _OWN_AIRFLOW:
+            return path
+        if path.startswith(_SHARED_AIRFLOW):
+            return "airflow"
+        return "servers" if path.startswith(("tests/integration/", "tests/faults/")) else path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByServers:
+    """Spread the tests of `pytest -n 2`."""
+    return ByServers(config, log)
 
 
 # Servers named by AIRFLOW_CONN_* are never used here: tests delete data.
