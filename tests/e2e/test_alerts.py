@@ -148,8 +148,10 @@ def test_a_hanging_slack_holds_a_task_up_by_five_seconds_at_most(world):
     lines = (world.system.state_dir / "airflow" / "logs").rglob(f"*{run.run_id}*/task_id=work/attempt=1.log")
     events = [json.loads(line) for line in next(lines).read_text().splitlines()]
     raised = next(event["timestamp"] for event in events if event["event"] == "Task failed with exception")
-    held_up = datetime.fromisoformat(task["end_date"]) - datetime.fromisoformat(raised)
-    assert held_up.total_seconds() < 5 + 1, "the last second is Airflow's own"
+    # The task's end itself may be 5 s later for a reason of Airflow's own: its supervisor can miss the exit of the
+    # process and then sleeps for a heartbeat.
+    held_up = datetime.fromisoformat(events[-1]["timestamp"]) - datetime.fromisoformat(raised)
+    assert 3 <= held_up.total_seconds() < 5
     world.sink.behave("slack")
     waiting = [row[0] for row in world.rows("select channel from ops.alert_outbox where sent_at is null")]
     assert "slack" in waiting
