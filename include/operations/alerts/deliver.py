@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
-from include.operations.alerts import outbox, store
+from include.operations.alerts import outbox
 from include.operations.alerts.budget import Deadline, Late, all_within, within
 from include.operations.alerts.channels import Channels, NotDelivered
-from include.operations.alerts.desk import open_desk
+from include.operations.alerts.desk import exclusively, open_desk
 from include.operations.alerts.outbox import Outgoing
 from include.operations.alerts.settings import Settings
 from include.operations.log import log_event
@@ -93,7 +93,7 @@ def settle(
     """Write down what became of messages; returns those that go by e-mail because Slack did not take them."""
     instead: list[Outgoing] = []
     with open_desk(settings, channels.editing, now=now) as desk:
-        store.exclusively(desk)
+        exclusively(desk)
         for outcome in outcomes:
             if outcome.place is not None:
                 outbox.sent(desk, outcome.outgoing, outcome.place)

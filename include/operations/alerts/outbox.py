@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from include.operations.alerts import message as messages
-from include.operations.alerts.message import LISTED, Member, Message
+from include.operations.alerts.message import LISTED, Facts, Member, Message
 from include.operations.alerts.problem import Problem, Severity
 from include.operations.alerts.schedule import next_try
 
 if TYPE_CHECKING:
-    from include.operations.alerts.store import Desk, Row
+    from include.operations.alerts.desk import Desk, Row
 
 LEASE: Final = timedelta(seconds=60)
 # A roll-up is edited no more often than this; channels limit edits, too.
@@ -200,10 +200,20 @@ def _first_at(desk: Desk, channel: str, rollup: Row) -> datetime | None:
     return min(until, desk.now + _GATHER)
 
 
+def facts_of(desk: Desk, incident: Row) -> Facts:
+    """Count what a message says of an incident."""
+    found = desk.one(
+        "select count(distinct run_id) as runs, (select succeeded_at from ops.last_success where dag_id = %(dag)s)"
+        " from ops.alert_event where incident_id = %(id)s and created_at > %(now)s - interval '24 hours'",
+        id=incident["id"],
+        dag=incident["dag_id"],
+    )
+    runs, success = (found["runs"], found["succeeded_at"]) if found else (0, None)
+    return Facts(incident["id"], incident["opened_at"], desk.now, incident["occurrences"], max(runs, 1), success)
+
+
 def _rolled_up(desk: Desk, rollup: Row) -> Message:
     """What a roll-up says at this moment; of a single incident, all there is."""
-    from include.operations.alerts.store import facts_of
-
     members = desk.rows(
         "select *, count(*) over () as n from ops.incident where rollup_id = %(id)s"
         " order by severity, recovered_at is not null, id limit %(listed)s",

@@ -16,13 +16,12 @@ from include.operations.alerts import deliver, message, outbox, store
 from include.operations.alerts.budget import Deadline, Late, within
 from include.operations.alerts.channels import Channels, open_channels
 from include.operations.alerts.deliver import Flushed
-from include.operations.alerts.desk import open_desk
+from include.operations.alerts.desk import Desk, open_desk
 from include.operations.alerts.local_memory import LocalMemory
 from include.operations.alerts.message import Message
 from include.operations.alerts.outbox import Outgoing
 from include.operations.alerts.problem import Problem, Severity
 from include.operations.alerts.settings import Settings
-from include.operations.alerts.store import Desk
 from include.operations.errors import InputRejected, classify
 from include.operations.log import log_event
 from include.operations.scrub import scrub

@@ -7,26 +7,16 @@ moment agree on one incident and one message. All of it takes a few milliseconds
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from include.operations.alerts import message as messages
 from include.operations.alerts import outbox
-from include.operations.alerts.message import Facts
+from include.operations.alerts.desk import Desk, Row, exclusively
 from include.operations.alerts.outbox import Outgoing
 from include.operations.alerts.problem import ENDED_BY_RUNS, OF_A_RUN, Kind, Problem, Severity
 from include.operations.alerts.schedule import next_reminder
 
-if TYPE_CHECKING:
-    import psycopg
-
-    from include.operations.alerts.settings import Settings
-
-Row = dict[str, Any]
-
-# Any number that no other program on this database uses for the same purpose.
-_LOCK: Final = 4_017_723_992
 _KEYS: Final = 100
 SLACK, EMAIL, SENTRY = "slack", "email", "sentry"
 _ROUTES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -35,34 +25,6 @@ _ROUTES: Final[Mapping[str, tuple[str, ...]]] = {
     Severity.P3: (SLACK,),
     Severity.P4: (EMAIL, SLACK),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What the store works with: an open transaction, its moment, the settings and the channels there are."""
-
-    connection: psycopg.Connection[Row]
-    now: datetime
-    settings: Settings
-    channels: Mapping[str, bool]
-    """Configured channels, and whether what they sent can be edited."""
-
-    def rows(self, query: str, **values: Any) -> list[Row]:
-        """Run a statement that returns rows; `%(now)s` is this moment."""
-        return self.connection.execute(query, {"now": self.now, **values}).fetchall()
-
-    def one(self, query: str, **values: Any) -> Row | None:
-        """Run a statement that returns at most one row."""
-        return self.connection.execute(query, {"now": self.now, **values}).fetchone()
-
-    def run(self, query: str, **values: Any) -> int:
-        """Run a statement; returns how many rows it changed."""
-        return self.connection.execute(query, {"now": self.now, **values}).rowcount
-
-
-def exclusively(desk: Desk) -> None:
-    """Wait until no other process decides or settles, to the end of this transaction."""
-    desk.rows("select pg_advisory_xact_lock(%(lock)s)", lock=_LOCK)
 
 
 def record(desk: Desk, problem: Problem, *, told: bool = False) -> list[Outgoing]:
@@ -145,23 +107,11 @@ def recover(desk: Desk, incident: Row, note: str) -> list[Outgoing]:
     desk.run("update ops.incident set recovered_at = %(now)s where id = %(id)s", id=incident["id"])
     problem = Problem.from_dict(incident["detail"])
     told = outbox.told_by(desk, incident["id"])
-    message = messages.of_recovery(problem, facts_of(desk, incident), note=note, settings=desk.settings)
+    message = messages.of_recovery(problem, outbox.facts_of(desk, incident), note=note, settings=desk.settings)
     sent = [each for channel in told for each in outbox.put(desk, channel, message, incident["id"])]
     if incident["rollup_id"] is not None:
         sent += outbox.member_recovered(desk, incident["rollup_id"], message)
     return sent
-
-
-def facts_of(desk: Desk, incident: Row) -> Facts:
-    """Count what a message says of an incident."""
-    found = desk.one(
-        "select count(distinct run_id) as runs, (select succeeded_at from ops.last_success where dag_id = %(dag)s)"
-        " from ops.alert_event where incident_id = %(id)s and created_at > %(now)s - interval '24 hours'",
-        id=incident["id"],
-        dag=incident["dag_id"],
-    )
-    runs, success = (found["runs"], found["succeeded_at"]) if found else (0, None)
-    return Facts(incident["id"], incident["opened_at"], desk.now, incident["occurrences"], max(runs, 1), success)
 
 
 def once_today(desk: Desk, mark: str) -> bool:
@@ -286,7 +236,7 @@ def _tell(desk: Desk, number: int) -> list[Outgoing]:
     else:
         kind = "alert" if incident["messages"] == 0 else "reminder"
         names = routes(desk.channels, severity=problem.severity, kind=kind, problem=problem)
-        said = messages.of_problem(problem, facts_of(desk, incident), kind=kind, settings=desk.settings)
+        said = messages.of_problem(problem, outbox.facts_of(desk, incident), kind=kind, settings=desk.settings)
         # A reminder of what could not be said yet would be a second message at the same moment.
         new = [name for name in names if kind == "alert" or not outbox.renew(desk, name, said, number)]
         sent = [each for name in new for each in outbox.put(desk, name, said, number)]
