@@ -140,6 +140,20 @@ _NEXT = {
 }
 
 
+@app.command("make-upkeep")
+def make_upkeep() -> None:
+    """Make the role of the connection airflow_metadata_upkeep, with its password and rights; harmless to repeat.
+
+    Run it after every `airflow db migrate`, where AIRFLOW__DATABASE__SQL_ALCHEMY_CONN names the owner of the tables.
+    """
+    airflow_log.to_stderr()
+    from include.cli.metadata_owner import ensure_role
+    from include.operations.housekeeping.metadata import CONN_ID, ensure_upkeep
+
+    role, database = ensure_role(CONN_ID, ensure_upkeep)
+    print(f"{role} may back {database} up and delete what is old, and change nothing")
+
+
 @app.command()
 def rewind() -> None:
     """After a graph was restored: let the stream be read again from where the graph is.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC
 from typing import Annotated, Literal
 
@@ -14,7 +13,6 @@ from include.operations.words import counted
 
 app = typer.Typer(no_args_is_help=True, help="Statistics of runs.")
 
-_OWNER = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 _QUERY = """
 select bucket, total, ok, failed, tries, retries, restarts, clears, avg_s, min_s, max_s, p50_s, p95_s, errors
 from ops.workflow_stats where grain = %(grain)s and dag_id = %(dag)s order by bucket desc limit %(limit)s
@@ -86,20 +84,9 @@ def make_reader() -> None:
     Run it after every `airflow db migrate`, where AIRFLOW__DATABASE__SQL_ALCHEMY_CONN names the owner of the tables.
     """
     airflow_log.to_stderr()
-    import psycopg
-
-    from include.connections import METADATA, warehouse_arguments
-    from include.operations.errors import InputRejected
+    from include.cli.metadata_owner import ensure_role
+    from include.connections import METADATA
     from include.operations.metadata import ensure_reader
 
-    scheme, _, address = os.environ.get(_OWNER, "").partition("://")
-    if not scheme.startswith("postgresql"):
-        raise InputRejected(f"{_OWNER} names no PostgreSQL", what_to_do="set it to the owner of Airflow's tables")
-    reader = warehouse_arguments(METADATA)
-    if not reader["user"] or not reader["password"]:
-        raise InputRejected(
-            f"the connection {METADATA} has no user or no password", what_to_do=f"set AIRFLOW_CONN_{METADATA.upper()}"
-        )
-    with psycopg.connect(f"postgresql://{address}", connect_timeout=10) as owner:
-        ensure_reader(owner, reader["password"], reader["user"])
-    print(f"{reader['user']} may read run statistics in {reader['dbname']}, and nothing else")
+    role, database = ensure_role(METADATA, ensure_reader)
+    print(f"{role} may read run statistics in {database}, and nothing else")

@@ -22,6 +22,18 @@ def upgrade() -> None:
         print(f"warehouse schema: {done.before or 'empty'} -> {done.after}")
 
 
+@app.command("make-owner")
+def make_owner() -> None:
+    """Make the plain role of the connection warehouse and give it the database; harmless to repeat.
+
+    The connection warehouse_admin names a superuser of the server; set it for this command only.
+    """
+    airflow_log.to_stderr()
+    from include.warehouse.owner import make_owner as make
+
+    print(f"{make()} owns the warehouse, and has no other right on its server")
+
+
 @app.command()
 def current() -> None:
     """Show the schema's revision; exit code 1 when it is not the newest."""

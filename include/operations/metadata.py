@@ -106,6 +106,19 @@ def ensure_reader(owner: psycopg.Connection, password: str, role: str = ROLE) ->
         password: of the role from now on.
         role: its name.
     """
+    ensure_login(owner, password, role)
+    for statement in (*role_settings(role), *grants(role)):
+        owner.execute(statement)
+
+
+def ensure_login(owner: psycopg.Connection, password: str, role: str) -> None:
+    """Make a role that may log in to this database, or give the one that is there this password.
+
+    Args:
+        owner: a connection whose role may make roles.
+        password: of the role from now on.
+        role: its name.
+    """
     from psycopg import sql
 
     name = sql.Identifier(role)
@@ -116,8 +129,6 @@ def ensure_reader(owner: psycopg.Connection, password: str, role: str = ROLE) ->
     owner.execute(sql.SQL("{} role {} login password {}").format(verb, name, sql.Literal(kept)))
     database = sql.Identifier(owner.info.dbname)
     owner.execute(sql.SQL("grant connect on database {} to {}").format(database, name))
-    for statement in (*role_settings(role), *grants(role)):
-        owner.execute(statement)
 
 
 def grants(role: str = ROLE) -> list[sql.Composed]:

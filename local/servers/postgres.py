@@ -276,12 +276,10 @@ class PostgresServer(Server):
 
         Returns the address of the database for that role.
         """
-        from include.operations.housekeeping.metadata import grants
+        from include.operations.housekeeping.metadata import ensure_upkeep
 
         with psycopg.connect(self.url_of(database, ADMIN)) as connection:
-            self._ensure_role(connection, UPKEEP)
-            for statement in grants(database, UPKEEP):
-                connection.execute(statement)
+            ensure_upkeep(connection, self.password_of(UPKEEP), UPKEEP)
         return self.url_of(database, UPKEEP)
 
     def _hint(self) -> str:

@@ -33,8 +33,11 @@ def check_connections() -> Iterator[Finding]:
     """Passwords of the connections; a weak one is a failure unless the server is on this machine."""
     from airflow.sdk import Connection
 
+    from include.operations.backup.scratch import CONN_ID as SCRATCH
+    from include.operations.housekeeping.metadata import CONN_ID as UPKEEP
+
     checked = weak = 0
-    for conn_id in (REDIS, NEO4J, WAREHOUSE, METADATA):
+    for conn_id in (REDIS, NEO4J, WAREHOUSE, METADATA, UPKEEP, SCRATCH):
         try:
             found = Connection.get(conn_id)
         except Exception:  # noqa: BLE001, S112 - the server's own check says that the connection is missing

@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 from include.connections import warehouse_arguments
 from include.operations.error_rules import ErrorClass
 from include.operations.errors import PipelineError
-from include.operations.metadata import RightsTooWide
+from include.operations.metadata import RightsTooWide, ensure_login
 from include.operations.statistics.rollup import OVERLAP, rolled_up_until
 
 if TYPE_CHECKING:
@@ -140,6 +140,19 @@ def _environment(arguments: dict[str, Any]) -> dict[str, str]:
     environment = {name: value for name, value in os.environ.items() if name not in dropped}
     environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = f"postgresql+psycopg2://{user}:{password}@{place}{options}"
     return environment
+
+
+def ensure_upkeep(owner: psycopg.Connection, password: str, role: str = ROLE) -> None:
+    """Make the role of backup and clean-up, or bring the one that is there up to date; harmless to repeat.
+
+    Args:
+        owner: a connection to the metadata database whose role may make roles and owns Airflow's tables.
+        password: of the role from now on.
+        role: its name.
+    """
+    ensure_login(owner, password, role)
+    for statement in grants(owner.info.dbname, role):
+        owner.execute(statement)
 
 
 def grants(database: str, role: str = ROLE) -> list[sql.Composed]:

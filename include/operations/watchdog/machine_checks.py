@@ -34,9 +34,11 @@ def disks() -> Iterator[Reading]:
 def _places() -> dict[str, Path]:
     home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
     logs = os.environ.get("AIRFLOW__LOGGING__BASE_LOG_FOLDER")
+    backups = os.environ.get("BACKUP_DIR")
     return {
         "AIRFLOW_HOME": home,
         "logs": Path(logs).expanduser() if logs else home / "logs",
+        "backups": Path(backups).expanduser() if backups else home / "backups",
         "temporary files": Path(os.environ.get("TMPDIR", "/tmp")),  # noqa: S108 - only looked at
     }
 

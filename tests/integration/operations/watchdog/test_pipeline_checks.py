@@ -167,6 +167,11 @@ class TestMachine:
         monkeypatch.setenv("TMPDIR", str(tmp_path))
         assert len(list(machine_checks.disks())) == 2
 
+    def test_backups_on_a_disk_of_their_own_are_watched(self, monkeypatch, tmp_path):
+        monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+        monkeypatch.setenv("BACKUP_DIR", "/dev/shm/not/yet")  # noqa: S108 - only looked at
+        assert ("disk", "backups") in by_key(machine_checks.disks())
+
     def test_memory_of_the_machine(self, tmp_path):
         (reading,) = machine_checks.memory(tmp_path)
         assert reading.subject == "machine"
