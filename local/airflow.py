@@ -48,7 +48,6 @@ TUNABLE = {
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
     "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "2",
     "AIRFLOW__DAG_PROCESSOR__DAG_VERSION_INFLATION_CHECK_LEVEL": "error",
-    "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
     "AIRFLOW__API__WORKERS": "1",
     "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
     # Masks secrets and personal values in every line of a task, with its tracebacks.
@@ -76,7 +75,7 @@ class AirflowHome:
     @property
     def port(self) -> int:
         """Port of the api-server."""
-        return self._ports.known("airflow") or self.choose_port()
+        return self._ports.ensure("airflow", USUAL_PORT)
 
     def choose_port(self) -> int:
         """Pick the port for this start."""

@@ -79,20 +79,33 @@ class Ports:
     def choose(self, name: str, usual: int) -> int:
         """Pick a free port for a server, remember it, and reserve it until `release`."""
         with locked(self._lock):
-            kept = read_json(self._path)
-            taken = {port for other, port in kept.items() if other != name}
-            self.release(name)
-            candidates = [kept.get(name), usual if self._usual else None]
-            port = next((p for p in candidates if isinstance(p, int) and p not in taken and self._take(name, p)), None)
-            while port is None:
-                candidate = any_free()
-                port = candidate if candidate not in taken and self._take(name, candidate) else None
-            kept[name] = port
-            write_json(self._path, kept)
-            # The usual one is named as long as it is taken, so that nobody has to guess why the port is another.
-            busy = [p for p in dict.fromkeys(candidates[::-1]) if isinstance(p, int) and p != port and not is_free(p)]
-            self._moved[name] = f"{busy[0]} is taken, using {port}" if busy else ""
-            return port
+            return self._choose(name, usual)
+
+    def ensure(self, name: str, usual: int) -> int:
+        """Return the remembered port; pick one when there is none.
+
+        While one thread starts a server another may ask for its address. It must get the port that was chosen, and not
+        choose a second one.
+        """
+        with locked(self._lock):
+            port = self.known(name)
+            return self._choose(name, usual) if port is None else port
+
+    def _choose(self, name: str, usual: int) -> int:
+        kept = read_json(self._path)
+        taken = {port for other, port in kept.items() if other != name}
+        self.release(name)
+        candidates = [kept.get(name), usual if self._usual else None]
+        port = next((p for p in candidates if isinstance(p, int) and p not in taken and self._take(name, p)), None)
+        while port is None:
+            candidate = any_free()
+            port = candidate if candidate not in taken and self._take(name, candidate) else None
+        kept[name] = port
+        write_json(self._path, kept)
+        # The usual one is named as long as it is taken, so that nobody has to guess why the port is another.
+        busy = [p for p in dict.fromkeys(candidates[::-1]) if isinstance(p, int) and p != port and not is_free(p)]
+        self._moved[name] = f"{busy[0]} is taken, using {port}" if busy else ""
+        return port
 
     def moved(self, name: str) -> str:
         """Return which port was taken when the last one was chosen, and which is used instead; empty: none was."""

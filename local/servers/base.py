@@ -34,8 +34,7 @@ class Server(Part):
     @property
     def port(self) -> int:
         """The port it listens on (chosen at the first start)."""
-        port = self._ports.known(self.name)
-        return port if port is not None else self._ports.choose(self.name, self.usual_port)
+        return self._ports.ensure(self.name, self.usual_port)
 
     @property
     def password(self) -> str:

@@ -29,7 +29,7 @@ class AlertSinkServer(Server):
     def settings(self) -> Settings:
         """Ports and secrets of this state directory."""
         made = {name: self._secrets.get_or_make(f"{self.name}.{name}", make()) for name, make in SECRETS.items()}
-        smtp_port = self._ports.known(self._smtp_name) or self._choose_smtp_port()
+        smtp_port = self._ports.ensure(self._smtp_name, self.usual_smtp_port)
         journal = str(self.directory / "inbox.jsonl")
         return Settings(http_port=self.port, smtp_port=smtp_port, journal=journal, **made)
 

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,16 @@ def test_usual_port_then_remembered(tmp_path: Path) -> None:
     assert Ports(tmp_path).choose("redis", usual) == usual
     assert Ports(tmp_path).known("redis") == usual
     assert Ports(tmp_path).choose("redis", any_free()) == usual, "stays while it is free"
+
+
+def test_whoever_asks_while_a_server_starts_gets_the_port_that_was_chosen(tmp_path: Path) -> None:
+    """One that was chosen a second time would be written down in place of the one the server listens on."""
+    usual = any_free()
+    with ThreadPoolExecutor(16) as pool:
+        ports = list(pool.map(lambda _: Ports(tmp_path).ensure("redis", usual), range(64)))
+    assert set(ports) == {usual}
+    with socket.create_server(("127.0.0.1", usual)):
+        assert Ports(tmp_path).ensure("redis", usual) == usual
 
 
 def test_taken_usual_port_gives_another_which_is_kept(tmp_path: Path, listener: socket.socket) -> None:
