@@ -66,20 +66,28 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, AirflowSystem(Path(folder), settings) as system:
         client = redis.Redis.from_url(system.env["AIRFLOW_CONN_ORGANISM_REDIS"])
         api = AirflowApi.from_environment(system.env)
-        ours, empty, phases, tasks = [], [], [], []
-        for turn in range(ROUNDS + 1):
+        ours: list[float] = []
+        empty: list[float] = []
+        phases: list[dict[str, float]] = []
+        tasks: list[dict[str, float]] = []
+        for turn in range(3 * ROUNDS):
             avoid_tick()
             publish(client, rows, turn * EVENTS)
             run, wall = seconds_of(api, PIPELINE)
             figures = _row(system.env["AIRFLOW_CONN_WAREHOUSE"], run.run_id)
             if figures["read"] != EVENTS:
-                raise AssertionError(f"{figures['read']} of {EVENTS} entries read")
+                continue  # the schedule's own run, made up for at the start, was faster
             _, nothing = seconds_of(api, EMPTY)
-            if turn:  # the first round warms servers and byte code
-                ours.append(wall)
-                empty.append(nothing)
-                phases.append(figures["seconds"])
-                tasks.append({task.task_id: task.seconds or 0.0 for task in api.task_instances(run)})
+            ours.append(wall)
+            empty.append(nothing)
+            phases.append(figures["seconds"])
+            tasks.append({task.task_id: task.seconds or 0.0 for task in api.task_instances(run)})
+            if len(ours) > ROUNDS:
+                break
+        else:
+            raise AssertionError(f"only {len(ours)} rounds of {3 * ROUNDS} read what they were given")
+    # The first round warms servers and byte code.
+    del ours[0], empty[0], phases[0], tasks[0]
     print(f"{EVENTS:,} interactions ({name}) through the real scheduler, medians of {ROUNDS} runs:")
     print(f"  the pipeline   {statistics.median(ours):5.2f} s   (goal 5 s or less; worst {max(ours):.2f} s)")
     print(f"  an empty DAG   {statistics.median(empty):5.2f} s   ratio {_ratio(ours, empty):.1f}")
