@@ -54,7 +54,7 @@ test: .venv/.dev ## all tests; starts what they need and stops it again
 	@PYTEST_ADDOPTS="$$PYTEST_ADDOPTS $$ARGS" $(PY) -m pytest tests -n 2
 
 test-unit: .venv/.dev ## only the fast tests, no servers
-	@PYTEST_ADDOPTS="$$PYTEST_ADDOPTS $$ARGS" $(PY) -m pytest tests/unit
+	@PYTEST_ADDOPTS="$$PYTEST_ADDOPTS $$ARGS" $(PY) -m pytest tests/unit -n 2
 
 lint: .venv/.dev ## ruff and the configuration files
 	$(PY) -m ruff check $(STYLED)
