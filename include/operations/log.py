@@ -61,11 +61,6 @@ def log_event(logger: logging.Logger, event: str, /, *, level: int = logging.INF
     logger.log(level, "%s", _line(event, values), stacklevel=2, extra={"event_name": event, "event_fields": values})
 
 
-def format_event(event: str, /, **fields: object) -> str:
-    """Return the text `log_event` writes for these fields."""
-    return _line(event, plain(fields))
-
-
 def plain(fields: Mapping[str, object]) -> dict[str, Value]:
     """Reduce values to what both formats can hold; times become ISO-8601, durations seconds, all else clean text."""
     return {name: _plain(value) for name, value in fields.items() if value is not None}

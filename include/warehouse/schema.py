@@ -71,11 +71,6 @@ def head() -> str:
     return newest
 
 
-def is_current(conn_id: str = WAREHOUSE) -> bool:
-    """Whether the schema is at the newest revision."""
-    return current(conn_id) == head()
-
-
 def ensure_schema(connection: Connection, name: str) -> None:
     """Create a schema unless it is there.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
 from include.connections import METADATA, NEO4J, REDIS, WAREHOUSE
 from include.operations.doctor import alert_channels, backups, breakers, installation, secrets, servers, settings
@@ -13,6 +14,16 @@ __all__ = ["Finding", "Level", "examine", "examine_start"]
 Check = Callable[[], Iterable[Finding]]
 
 
+# What needs no server.
+_HERE: Final = (
+    ("python", installation.python),
+    ("packages", installation.packages),
+    ("disk", installation.disk),
+    ("airflow", settings.airflow),
+    ("settings", settings.own),
+)
+
+
 def examine() -> Iterator[Finding]:
     """Go through all checks, in the order in which one would mend things.
 
@@ -21,11 +32,7 @@ def examine() -> Iterator[Finding]:
     clocks = servers.Clocks()
     yield from _all(
         [
-            ("python", installation.python),
-            ("packages", installation.packages),
-            ("disk", installation.disk),
-            ("airflow", settings.airflow),
-            ("settings", settings.own),
+            *_HERE,
             (REDIS, lambda: servers.check_redis(clocks)),
             (NEO4J, lambda: servers.check_neo4j(clocks)),
             (WAREHOUSE, lambda: servers.check_warehouse(clocks)),
@@ -49,11 +56,7 @@ def examine_start() -> Iterator[Finding]:
     """
     yield from _all(
         [
-            ("python", installation.python),
-            ("packages", installation.packages),
-            ("disk", installation.disk),
-            ("airflow", settings.airflow),
-            ("settings", settings.own),
+            *_HERE,
             ("connections", settings.connections),
             ("secrets", secrets.check_connections),
             ("secrets", secrets.check_airflow),

@@ -17,8 +17,20 @@ from hypothesis import strategies as st
 from include.operations import airflow_logging, context
 from include.operations.doctor.installation import ROOT
 from include.operations.doctor.settings import LOGGING_CLASS
-from include.operations.log import FORMAT_VARIABLE, LineFormatter, LogFormat, format_event, log_event, log_format
+from include.operations.log import FORMAT_VARIABLE, LineFormatter, LogFormat, log_event, log_format
 from include.operations.scrub import MASK
+
+
+def format_event(event: str, /, **fields: object) -> str:
+    """The text that `log_event` writes for these fields."""
+    records: list[logging.LogRecord] = []
+    # Outside the tree, so that nobody else sees its lines.
+    logger = logging.Logger("of-this-test")
+    handler = logging.Handler()
+    handler.emit = records.append  # type: ignore[method-assign]
+    logger.addHandler(handler)
+    log_event(logger, event, **fields)
+    return records[0].getMessage()
 
 
 @pytest.mark.parametrize(
