@@ -169,9 +169,12 @@ class Drain:
         if stream.state().delivered_id < self.ledger.watermark:
             while stream.read_new(size, consumer=claimed) and stream.state().delivered_id < self.ledger.watermark:
                 pass
+        batches = 0
+        # One batch at least, as in `_pump`.
         while entries := stream.read_pending(ZERO, size, consumer=claimed):
-            if not self._in_time():
+            if batches and not self._in_time():
                 return False
+            batches += 1
             checked = self._check(entries, late=True)
             self.ledger = self._commit(checked, None, self.ledger.watermark, self.ledger)
             fault_point("drain.late_committed")
