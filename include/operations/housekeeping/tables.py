@@ -51,7 +51,11 @@ RULES: Final = (
     Rule("ops", "silence", "until", 365),
     Rule("ops", "warning_episode", "ended_at", 365),
     Rule("ops", "backup", "removed_at", 365),
+    Rule("ops", "sync_run", "started_at", 365),
     Rule("organism", "roster_rejection", "created_at", 90),
+    Rule("vms", "quarantine", "resolved_at", 90),
+    Rule("vms", "pending_link", "resolved_at", 90),
+    Rule("vms", "data_quality_flag", "resolved_at", 365),
 )
 
 
@@ -62,6 +66,9 @@ KEPT: Final = {
     "ops.weekly_digest": "a row a week",
     "ops.last_success": "a row a task",
     "ops.alembic_version": "one row",
+    "ops.sync_state": "a row a sync",
+    "ops.source_field": "a row a field",
+    "vms.record_alias": "references to merged records go through it for good",
 }
 
 

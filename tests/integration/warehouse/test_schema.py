@@ -108,8 +108,8 @@ def test_a_role_that_may_not_create_schemas_can_upgrade_in_schemas_made_for_it(p
     with psycopg.connect(postgres_server.url_of("schema_test", "postgres"), autocommit=True) as admin:
         admin.execute("alter database schema_test owner to postgres")
         admin.execute("grant connect on database schema_test to warehouse")
-        admin.execute("create schema ops authorization warehouse")
-        admin.execute("create schema organism authorization warehouse")
+        for name in ("ops", "organism", "vms", "vms_stage"):
+            admin.execute(f"create schema {name} authorization warehouse")
     with psycopg.connect(database) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute("create schema another")
     assert schema.upgrade().after == schema.head()
@@ -122,6 +122,6 @@ def test_every_table_and_column_says_what_it_is(database):
     tables = rows(
         database,
         "select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace where relkind = 'r'"
-        " and nspname in ('ops', 'organism') and obj_description(c.oid) is null and relname <> 'alembic_version'",
+        " and nspname in ('ops', 'organism', 'vms') and obj_description(c.oid) is null and relname <> 'alembic_version'",
     )
     assert tables == []

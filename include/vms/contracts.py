@@ -1,0 +1,75 @@
+"""What the steps of a sync hand to each other: small, plain, JSON-able. The data stay in PostgreSQL."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Self
+
+
+class Mode(StrEnum):
+    """What a run reads."""
+
+    INCREMENTAL = "incremental"  # what changed since the watermark; everything when there is none
+    FULL = "full"  # every row, and every id, so that nothing that is gone stays
+    RECORDS = "records"  # the named ids only: replay and repair; moves no watermark
+
+
+class Accept(StrEnum):
+    """What a person can allow a run to publish although it looks wrong."""
+
+    REJECTED_SHARE = "rejected_share"
+    MASS_DELETE = "mass_delete"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run was asked to do: the DAG's params, or the CLI's options."""
+
+    mode: Mode = Mode.INCREMENTAL
+    dry_run: bool = False
+    limit: int | None = None  # rows read at most; moves no watermark
+    since: datetime | None = None  # instead of the watermark
+    accept: tuple[Accept, ...] = ()
+    ids: tuple[str, ...] = ()
+
+    @property
+    def moves_watermark(self) -> bool:
+        """Whether the run covers a whole window for good."""
+        return self.mode is not Mode.RECORDS and not self.dry_run and self.limit is None
+
+
+@dataclass
+class Manifest:
+    """State of one run between its steps; goes through XCom."""
+
+    object: str
+    run: str
+    epoch: int  # fencing: whoever holds an older one writes nothing
+    mode: str
+    dry_run: bool = False
+    moves_watermark: bool = True
+    accept: list[str] = field(default_factory=list)
+    window_from: str | None = None  # ISO-8601, UTC; None: from the beginning
+    window_to: str | None = None  # exclusive
+    api: str = ""  # rest or bulk
+    api_reason: str = ""
+    read: int = 0  # rows in the staging table
+    source_count: int | None = None  # active rows at the source, by COUNT(), as of the extract
+    swept: bool = False  # the ids table holds all active ids of the source
+    deleted_ids: int = 0  # rows in the deleted table (getDeleted)
+    api_calls: int = 0
+    api_used: int | None = None  # of the org's daily calls, as the last reply said
+    api_limit: int | None = None
+    counts: dict[str, int] = field(default_factory=dict)  # inserted, updated, unchanged, deleted, rejected, pending...
+    notes: list[str] = field(default_factory=list)  # e.g. a column that was added
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Return it from `to_dict`."""
+        return cls(**data)
