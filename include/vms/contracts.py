@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -33,6 +34,25 @@ class Request:
     since: datetime | None = None  # instead of the watermark
     accept: tuple[Accept, ...] = ()
     ids: tuple[str, ...] = ()
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> Self:
+        """Return what the params of a run ask for.
+
+        Raises:
+            ValueError: a mode or a time that is none.
+        """
+        since = params.get("since")
+        moment = None if since is None else datetime.fromisoformat(since)
+        if moment is not None and moment.tzinfo is None:
+            raise ValueError("`since` needs a time zone, e.g. 2026-01-31T08:00:00Z")
+        return cls(
+            mode=Mode(params.get("mode", Mode.INCREMENTAL)),
+            dry_run=bool(params.get("dry_run")),
+            limit=params.get("limit"),
+            since=moment,
+            accept=tuple(Accept(one) for one in params.get("accept") or ()),
+        )
 
     @property
     def moves_watermark(self) -> bool:
