@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
@@ -13,6 +14,26 @@ from xdist.scheduler import LoadScopeScheduling
 from local.servers import Neo4jServer, PostgresServer, RedisServer
 from local.simulators.testing import AlertSink
 from local.testing import AirflowSystem
+from tests.reruns import (
+    pytest_collection_modifyitems,
+    pytest_runtest_setup,
+    pytest_terminal_summary,
+    pytest_timeout_set_timer,
+)
+
+__all__ = [
+    "pytest_collection_modifyitems",
+    "pytest_runtest_setup",
+    "pytest_terminal_summary",
+    "pytest_timeout_set_timer",
+]
+
+# No time limit for an example, which a busy machine would break, and the same examples every time, so that a landing
+# does not fail by an old fault found by chance. To search further: ARGS="--hypothesis-profile=default".
+hypothesis.settings.register_profile(
+    "suite", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("suite")
 
 # Files that boot an Airflow of their own.
 _OWN_AIRFLOW = frozenset(
