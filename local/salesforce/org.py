@@ -1,0 +1,57 @@
+"""One organisation: everything its services share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from aiohttp import web
+
+from local.salesforce.clock import Clock
+from local.salesforce.faults import Faults
+from local.salesforce.quotas import Quotas
+from local.salesforce.requests import RequestLog
+from local.salesforce.sessions import Sessions
+from local.salesforce.settings import Settings
+from local.salesforce.store import Store
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Org:
+    """Records, clock, sessions, quotas, request log and faults of one simulated organisation."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.clock = Clock()
+        self.store = Store(Path(settings.directory) if settings.directory else None, clock=self.clock)
+        self.sessions = Sessions(settings, self.clock)
+        self.quotas = Quotas(self.clock)
+        self.requests = RequestLog()
+        self.faults = Faults()
+        self._pool = ThreadPoolExecutor(8, thread_name_prefix="salesforce")
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do something with the store in a thread, so that other requests are answered meanwhile."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: work(*args, **kwargs))
+
+    def reset(self) -> None:
+        """Forget records, schema changes, logins, uses and faults; show real time."""
+        self.clock.reset()
+        self.store.reset()
+        self.sessions.reset()
+        self.quotas.reset()
+        self.requests.clear()
+        self.faults.clear()
+
+    def close(self) -> None:
+        """Close the files."""
+        self._pool.shutdown(cancel_futures=True)
+        self.store.close()
+
+
+ORG: web.AppKey[Org] = web.AppKey("org", Org)
