@@ -3,7 +3,8 @@
 Everything else follows from it: SOQL, staging table, typed upsert, quarantine, links, DAG, data dictionary, migration.
 
 Expressions are SQL written in the object modules, never anything from outside. In them `{Field}` stands for the value
-of a selected field in the type of its kind, trimmed, with empty text as null: `vms.school_level({Name})`.
+of a selected field in the type of its kind, trimmed, with empty text as null: `vms.school_level({Name})`. In a column's
+source `{old.column}` stands for what the stored row has, null when there is none.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from functools import cached_property
 from typing import Final
 
 _PLACEHOLDER: Final = re.compile(r"\{([A-Za-z][A-Za-z0-9_.]*)\}")
+# What is already stored of a record: `{old.status}`.
+OLD: Final = "old."
 _FIELD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.]*")
 # Selected of every object, whatever its module names: identity, order, tombstone.
 SYSTEM_FIELDS: Final = ("Id", "SystemModstamp", "CreatedDate", "LastModifiedDate", "IsDeleted")
@@ -39,6 +42,22 @@ class Kind(StrEnum):
     BOOLEAN = "boolean"
     DATE = "date"
     TIMESTAMP = "timestamp"  # with time zone, UTC
+
+    @property
+    def sql_type(self) -> str:
+        """Type of its columns in PostgreSQL."""
+        return _SQL_TYPES[self]
+
+
+_SQL_TYPES: Final = {
+    Kind.TEXT: "text",
+    Kind.ID: "text",
+    Kind.INTEGER: "bigint",
+    Kind.NUMBER: "numeric",
+    Kind.BOOLEAN: "boolean",
+    Kind.DATE: "date",
+    Kind.TIMESTAMP: "timestamptz",
+}
 
 
 class Pii(StrEnum):
@@ -115,7 +134,8 @@ class Column:
     Args:
         name: of the column.
         kind: its type.
-        source: a field's name, or an expression with `{Field}` in it; empty: not from Salesforce (filled by links).
+        source: a field's name, or an expression with `{Field}` (and `{old.column}`) in it; empty: not from Salesforce
+            (filled by links).
         comment: for the data dictionary and the table's own comment.
         keep: leave the old value when the new one is null.
         pii: when it is not that of its source field.
@@ -153,6 +173,7 @@ class Table:
     """A record table of schema `vms`: a row per Salesforce record, key `salesforce_id`, SYSTEM_COLUMNS besides its own.
 
     `shared` tables belong to several objects (`person`): a record that leaves this object's filter keeps its row there.
+    A row of a `role_of` table extends the row of that name's table with the same id (`volunteer`: `person`).
     """
 
     name: str
@@ -160,6 +181,7 @@ class Table:
     columns: tuple[Column, ...]
     references: tuple[Reference, ...] = ()
     shared: bool = False
+    role_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,9 +264,14 @@ class SyncObject:
         used += [(child.name, child.rows) for child in self.children]
         used += [(flag.issue_type, flag.when) for flag in self.flags]
         for place, text in [*used, ("filter_sql", self.filter_sql)]:
-            unknown = set(placeholders(text)) - set(names)
+            unknown = {name for name in placeholders(text) if not name.startswith(OLD)} - set(names)
             if unknown:
                 raise ValueError(f"{self.name}, {place}: {sorted(unknown)} is not selected")
+        for table in self.tables:
+            stored = {OLD + column.name for column in table.columns}
+            for column in table.columns:
+                if unknown := {name for name in placeholders(column.source) if name.startswith(OLD)} - stored:
+                    raise ValueError(f"{self.name}, {table.name}.{column.name}: the table has no {sorted(unknown)}")
 
     @property
     def table(self) -> Table:
