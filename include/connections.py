@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
 
     from include.operations.breaker import Call
+    from include.vms.salesforce.client import Salesforce
 
 REDIS = "organism_redis"
 NEO4J = "organism_neo4j"
 WAREHOUSE = "warehouse"
 METADATA = "airflow_metadata"
+SALESFORCE = "salesforce"
 
 _CONNECT_S = 5
 _POOL_NEO4J = 20
@@ -119,6 +121,20 @@ def neo4j_driver(conn_id: str = NEO4J) -> Iterator[tuple[neo4j.Driver, str | Non
             driver.verify_connectivity()
             call.reached()
         yield driver, found.schema or None
+
+
+@contextmanager
+def salesforce(conn_id: str = SALESFORCE) -> Iterator[Salesforce]:
+    """A session with Salesforce: OAuth by client credentials or JWT, token in memory, logged in again when it expires."""
+    from include.vms.salesforce.client import Salesforce
+    from include.vms.salesforce.settings import Settings
+
+    settings = Settings.from_connection(_connection(conn_id))
+    with Salesforce(settings) as client, _guarded("salesforce", quick=False) as call:
+        if call.probing:
+            client.login()
+            call.reached()
+        yield client
 
 
 @contextmanager

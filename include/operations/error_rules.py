@@ -242,6 +242,8 @@ RULES: Final[dict[str, Rule]] = {
     "httplib2.error.RelativeURIError": Rule(VALIDATION),
     "httplib2.error.HttpLib2Error": Rule(NETWORK),
     # Salesforce
+    "include.vms.salesforce.errors.SalesforceFailed": Rule(VALIDATION, reader="salesforce"),
+    "include.vms.salesforce.errors.Unreachable": Rule(NETWORK, refine=True),
     "simple_salesforce.exceptions.SalesforceAuthenticationFailed": Rule(AUTH, reader="salesforce"),
     "simple_salesforce.exceptions.SalesforceError": Rule(VALIDATION, reader="salesforce"),
     # A bulk job that failed on their side; a wrong query is refused before.
@@ -346,6 +348,7 @@ SERVICE: Final[dict[str, str]] = {
     "sqlalchemy": "postgres",
     "alembic": "postgres",
     "simple_salesforce": "salesforce",
+    "include.vms.salesforce": "salesforce",
     "googleapiclient": "google",
     "google": "google",
     "slack_sdk": "slack",

@@ -240,8 +240,10 @@ def _service(exc: BaseException | None) -> str | None:
     for each in chain(exc if isinstance(exc, BaseException) else None):
         for kind in type(each).__mro__:
             module = kind.__module__
-            if (service := rules.SERVICE.get(module.partition(".")[0])) is not None:
-                return service
+            # A library is known by its package, a client of ours by its own.
+            for name in (module.partition(".")[0], module.rpartition(".")[0]):
+                if (service := rules.SERVICE.get(name)) is not None:
+                    return service
     return None
 
 

@@ -79,6 +79,7 @@ class Manifest:
     source_count: int | None = None  # active rows at the source, by COUNT(), as of the extract
     swept: bool = False  # the ids table holds all active ids of the source
     deleted_ids: int = 0  # rows in the deleted table (getDeleted)
+    deleted_until: str | None = None  # deletions are known until then; None: not asked
     api_calls: int = 0
     api_used: int | None = None  # of the org's daily calls, as the last reply said
     api_limit: int | None = None
