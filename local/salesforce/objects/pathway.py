@@ -1,0 +1,14 @@
+"""Pathway__c: a programme of several sessions."""
+
+from __future__ import annotations
+
+from local.salesforce.fields import text
+from local.salesforce.metadata import ObjectMeta
+
+OBJECT = ObjectMeta(
+    name="Pathway__c",
+    label="Pathway",
+    label_plural="Pathways",
+    key_prefix="a0G",
+    fields=(text("Name", 80, nillable=False, name_field=True),),
+)

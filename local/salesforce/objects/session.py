@@ -1,0 +1,83 @@
+"""Session__c: an event for which volunteers come to a class, or the class goes to them."""
+
+from __future__ import annotations
+
+from local.salesforce.fields import formula, long_text, lookup, moment, multi_picklist, number, picklist, text
+from local.salesforce.metadata import ObjectMeta
+
+TYPES = (
+    "Connector Session",
+    "Career Jumping",
+    "Career Speaker",
+    "Employability Skills",
+    "IGNITE",
+    "Career Fair",
+    "Client Connected Project",
+    "Pathway campus visits",
+    "Workplace Visit",
+    "Pathway Workplace Visits",
+    "College Options",
+    "DIA - Classroom Speaker",
+    "DIA",
+    "Campus Visit",
+    "Advisory Sessions",
+    "Volunteer Orientation",
+    "Volunteer Engagement",
+    "Mentoring",
+    "Financial Literacy",
+    "Math Relays",
+    "Classroom Speaker",
+    "Internship",
+    "College Application Fair",
+    "FAFSA",
+    "Classroom Activity",
+    "Historical, Not Yet Updated",
+    "DataViz",
+    "P2GD",
+    "SLA",
+    "HealthStart",
+    "P2T",
+    "BFI",
+)
+STATUSES = (
+    "Completed",
+    "Confirmed",
+    "Cancelled",
+    "Requested",
+    "Draft",
+    "Published",
+    "No Show",
+    "Simulcast",
+    "Count",
+)
+
+OBJECT = ObjectMeta(
+    name="Session__c",
+    label="Session",
+    label_plural="Sessions",
+    key_prefix="a0E",
+    fields=(
+        text("Name", 80, nillable=False, name_field=True),
+        picklist("Session_Type__c", *TYPES),
+        picklist("Format__c", "In-Person", "Virtual"),
+        moment("Start_Date_and_Time__c"),
+        moment("End_Date_and_Time__c"),
+        formula("Start_Date__c", "date"),
+        picklist("Session_Status__c", *STATUSES, default="Draft"),
+        text("Location_Information__c", 255),
+        long_text("Description__c"),
+        picklist("Cancellation_Reason__c", "Inclement Weather Cancellation", "Presenter Cancellation", "Other"),
+        number("Non_Scheduled_Students_Count__c", 6),
+        text("District__c", 255),
+        lookup("School__c", "Account", relationship="School__r", child_relationship_name="Sessions__r"),
+        text("Legacy_Skill_Covered_for_the_Session__c", 255),
+        text("Legacy_Skills_Needed__c", 255),
+        multi_picklist("Requested_Skills__c"),
+        long_text("Additional_Information__c"),
+        number("Total_Requested_Volunteer_Jobs__c", 6),
+        formula("Available_Slots__c", "double"),
+        text("Parent_Account__c", 255),
+        text("Session_Host__c", 255),
+        formula("Registration_Link__c"),
+    ),
+)
