@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+if TYPE_CHECKING:
+    import psycopg
+
+
+class Connect(Protocol):
+    """Opens a connection of one transaction, as `include.connections.warehouse` does."""
+
+    def __call__(self) -> AbstractContextManager[psycopg.Connection]:
+        """Return the context manager."""
+        ...
 
 
 class Mode(StrEnum):

@@ -1,0 +1,57 @@
+"""Staging tables of a sync: texts as Salesforce sent them, in a schema of their own, without WAL.
+
+`vms_stage."<object>"` holds a text column for each selected field, filled by COPY from raw CSV. Beside it stand
+`_ids` (every active id of the source, when a run sweeps), `_deleted` (what the source says is gone) and `_marks`: the
+rows that are not simply published, written by `validate`.
+
+PostgreSQL empties these tables when it crashes; the number of rows is checked against the checkpoint before use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from psycopg import sql
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from include.vms.spec import SyncObject
+
+SCHEMA: Final = "vms_stage"
+_SIDES: Final = ("", "_ids", "_deleted", "_marks")
+
+
+def table(spec: SyncObject, side: str = "") -> sql.Identifier:
+    """Qualified name of the staging table, or of one beside it: `_ids`, `_deleted`, `_marks`."""
+    return sql.Identifier(SCHEMA, spec.name + side)
+
+
+def create(connection: psycopg.Connection, spec: SyncObject) -> None:
+    """Make the tables anew, empty; to be committed with the checkpoint that says so."""
+    drop(connection, spec)
+    fields = sql.SQL(", ").join(sql.SQL("{} text").format(sql.Identifier(name)) for name in spec.select)
+    columns = {
+        "": sql.SQL("{}, row_no bigint GENERATED ALWAYS AS IDENTITY").format(fields),
+        "_ids": sql.SQL('"Id" text, "SystemModstamp" text'),
+        "_deleted": sql.SQL("id text NOT NULL, deleted_at text NOT NULL, swept boolean NOT NULL DEFAULT false"),
+        # mark: superseded, deleted, left or rejected; null: published, with flags.
+        "_marks": sql.SQL(
+            "row_no bigint PRIMARY KEY, id text, system_modstamp timestamptz, mark text, problems int[] NOT NULL"
+        ),
+    }
+    for side in _SIDES:
+        connection.execute(sql.SQL("CREATE UNLOGGED TABLE {} ({})").format(table(spec, side), columns[side]))
+
+
+def drop(connection: psycopg.Connection, spec: SyncObject) -> None:
+    """Remove the tables."""
+    names = sql.SQL(", ").join(table(spec, side) for side in _SIDES)
+    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(names))
+
+
+def copy_statement(spec: SyncObject, side: str = "") -> sql.Composed:
+    """COPY of CSV with a header row, which must name the fields in their order; empty values become null."""
+    names = ("Id", "SystemModstamp") if side == "_ids" else spec.select
+    fields = sql.SQL(", ").join(map(sql.Identifier, names))
+    return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, HEADER MATCH, FORCE_NULL *)").format(table(spec, side), fields)

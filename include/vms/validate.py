@@ -1,0 +1,150 @@
+"""Marks the staged rows that are not simply published, counts them, and stops the run when it looks wrong.
+
+One pass over the staging table finds every reason of every row. Rows that are fine leave no trace: a run of good rows
+writes nothing here. What is stopped here has published nothing, and the next run begins with the same staged rows or
+with fresh ones; a person may allow it with the param `accept`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from psycopg import sql
+
+from include.operations.errors import ErrorClass, InputRejected, PipelineError
+from include.vms import marks, staging
+from include.vms.contracts import Accept
+from include.vms.merge_sql import target
+from include.vms.rules import findings
+from include.vms.spec import Action
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from include.vms.contracts import Connect, Manifest
+    from include.vms.spec import SyncObject
+
+# Of so few rows a share says nothing: one bad record of three is a record to mend, no reason to stop.
+FEW: Final = 10
+
+
+class TooManyRejected(InputRejected):
+    """So many rows break a rule that the source, or the rule, must have changed."""
+
+    code = "TOO_MANY_REJECTED"
+
+
+class MassDelete(InputRejected):
+    """So many records would disappear that somebody should look first."""
+
+    code = "MASS_DELETE"
+
+
+class StagingLost(PipelineError):  # noqa: N818 - named for what happened
+    """The staged rows are gone: PostgreSQL crashed in between. The next run reads them again."""
+
+    error_class: ClassVar[ErrorClass] = ErrorClass.DATABASE
+    code = "STAGING_LOST"
+
+
+def validate(connect: Connect, spec: SyncObject, manifest: Manifest) -> Manifest:
+    """Mark the rows, count them into the manifest.
+
+    Raises:
+        TooManyRejected, MassDelete: unless `manifest.accept` allows it.
+        StagingLost: the staging table does not hold what was read.
+    """
+    with connect() as connection:
+        _check_staged(connection, spec, manifest)
+        marks.write(connection, spec)
+        manifest.counts.update(_count(connection, spec, manifest.read))
+        reasons = _commonest(connection, spec)
+        known, going = _going(connection, spec)
+        connection.execute(
+            "UPDATE ops.sync_state SET phase = 'validated' WHERE object = %s AND epoch = %s",
+            [manifest.object, manifest.epoch],
+        )
+    _judge_rejected(spec, manifest, reasons)
+    _judge_deleted(spec, manifest, known, going)
+    return manifest
+
+
+def _check_staged(connection: psycopg.Connection, spec: SyncObject, manifest: Manifest) -> None:
+    there = _row(connection, sql.SQL("SELECT count(*) FROM {}").format(staging.table(spec)))[0]
+    if there != manifest.read:
+        raise StagingLost(
+            f"{spec.name}: {manifest.read} rows were staged and {there} are there.",
+            what_to_do="let the next run read them again; if it happens again, look at PostgreSQL's log for a crash",
+        )
+
+
+def _count(connection: psycopg.Connection, spec: SyncObject, read: int) -> dict[str, int]:
+    """Rows by what becomes of them; `good` ones are published."""
+    kept_out, superseded, rejected = _row(
+        connection,
+        sql.SQL(
+            "SELECT count(mark), count(*) FILTER (WHERE mark = 'superseded'),"
+            " count(*) FILTER (WHERE mark = 'rejected') FROM {}"
+        ).format(staging.table(spec, "_marks")),
+    )
+    return {"good": read - kept_out, "superseded": superseded, "rejected": rejected}
+
+
+def _commonest(connection: psycopg.Connection, spec: SyncObject) -> list[str]:
+    """The commonest reasons of rejected rows, in plain words."""
+    found = connection.execute(
+        sql.SQL(
+            "SELECT number, count(*) AS times FROM {}, unnest(problems) AS number WHERE mark = 'rejected'"
+            " AND number = ANY ({}::int[]) GROUP BY number ORDER BY times DESC, number LIMIT 3"
+        ).format(
+            staging.table(spec, "_marks"),
+            sql.Literal([one.number for one in findings(spec) if one.action is Action.REJECT]),
+        )
+    ).fetchall()
+    return [f"{findings(spec)[number].words} ({times} times)" for number, times in found]
+
+
+def _going(connection: psycopg.Connection, spec: SyncObject) -> tuple[int, int]:
+    """Active rows of the object's own table, and how many of them this run would mark as deleted."""
+    found = _row(
+        connection,
+        sql.SQL(
+            "SELECT (SELECT count(*) FROM {target} WHERE deleted_at IS NULL), (SELECT count(*) FROM {target} AS t WHERE"
+            " t.deleted_at IS NULL AND t.salesforce_id IN (SELECT id FROM {marks} AS m WHERE m.mark IN"
+            " ('deleted', 'left') AND m.system_modstamp >= t.system_modstamp UNION ALL SELECT id FROM {listed} AS d"
+            " WHERE d.deleted_at::timestamptz >= t.system_modstamp))"
+        ).format(
+            target=target(spec.table), marks=staging.table(spec, "_marks"), listed=staging.table(spec, "_deleted")
+        ),
+    )
+    return found[0], found[1]
+
+
+def _judge_rejected(spec: SyncObject, manifest: Manifest, reasons: list[str]) -> None:
+    rejected = manifest.counts["rejected"]
+    if Accept.REJECTED_SHARE in manifest.accept or rejected < FEW:
+        return
+    if rejected > spec.max_rejected_share * manifest.read:
+        raise TooManyRejected(
+            f"{spec.name}: {rejected} of {manifest.read} rows break a rule, more than"
+            f" {spec.max_rejected_share:.0%}; nothing was published. Commonest: {'; '.join(reasons)}.",
+            what_to_do="compare the source with the rule; run again with accept=rejected_share if the rows are"
+            " really that bad: they go to quarantine and the others are published",
+        )
+
+
+def _judge_deleted(spec: SyncObject, manifest: Manifest, known: int, going: int) -> None:
+    if Accept.MASS_DELETE in manifest.accept or going < FEW:
+        return
+    if going > spec.max_deleted_share * known:
+        raise MassDelete(
+            f"{spec.name}: {going} of {known} records would be marked as deleted, more than"
+            f" {spec.max_deleted_share:.0%}; nothing was published.",
+            what_to_do="look whether the source has really lost them, or the integration user's rights, or a picklist"
+            " value that the filter names; run again with accept=mass_delete if they are gone",
+        )
+
+
+def _row(connection: psycopg.Connection, statement: sql.Composed) -> tuple[Any, ...]:
+    found = connection.execute(statement).fetchone()
+    return found or ()
