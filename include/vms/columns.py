@@ -1,4 +1,4 @@
-"""Short ways to write fields, columns and expressions, so that the modules of `include/vms/objects/` read like tables."""
+"""Short ways to write fields, columns and expressions: the modules of `include/vms/objects/` read like tables."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def copy(field: Field, comment: str, *, name: str = "", **more: Any) -> Column:
     return Column(name or snake(field.name), field.kind, field.name, comment, **more)
 
 
-def copies(fields: Iterable[Field], comment: str) -> tuple[Column, ...]:
-    """Each field in a column named after it; `comment` precedes the name in words."""
-    return tuple(copy(one, f"{comment}: {snake(one.name).replace('_', ' ')}") for one in fields)
+def copies(fields: Iterable[Field]) -> tuple[Column, ...]:
+    """Each field in a column named after it, which is said by its name."""
+    return tuple(copy(one, snake(one.name).replace("_", " ")) for one in fields)
 
 
 def snake(api_name: str) -> str:

@@ -34,7 +34,7 @@ OBJECT = SyncObject(
                 ),
                 copy(_DESCRIPTION, "description"),
                 copy(_PARENT, "account above it, as Salesforce says", name="parent_salesforce_id"),
-                *copies(_BILLING, "address"),
+                *copies(_BILLING),
                 copy(_LAST_ACTIVITY, "last activity; an empty one leaves what was there", keep=True),
             ),
         ),

@@ -67,22 +67,18 @@ VALUES
     ({MobilePhone}, 'personal', lower({npe01__PreferredPhone__c}) = 'mobile', 4)
 """
 _HAS_HOME = "(coalesce({MailingStreet}, {MailingCity}, {MailingState}, {MailingPostalCode}) IS NOT NULL)"
-_ADDRESSES = (
-    r"""
+_ADDRESSES = r"""
 SELECT 'personal', btrim(split_part({MailingStreet}, E'\n', 1), E' \r'),
     nullif(btrim(substr({MailingStreet}, strpos({MailingStreet} || E'\n', E'\n') + 1), E' \r\n'), ''),
     {MailingCity}, {MailingState}, {MailingPostalCode}, {MailingCountry},
     lower({npe01__Secondary_Address_Type__c}) IS DISTINCT FROM 'home'
-WHERE """
-    + _HAS_HOME
-    + """
+WHERE <has home>
 UNION ALL
 SELECT 'professional', line1, line2, city, state, zip_code, country,
     coalesce(lower({npe01__Primary_Address_Type__c}) = 'work', false)
     AND lower({npe01__Secondary_Address_Type__c}) IS DISTINCT FROM 'work'
 FROM vms.address_parts({npe01__Work_Address__c})
-"""
-)
+""".replace("<has home>", _HAS_HOME)
 
 OBJECT = SyncObject(
     name="volunteers",
@@ -134,7 +130,7 @@ OBJECT = SyncObject(
                     nullable=False,
                 ),
                 copy(_INTERESTS, "interests; a blank leaves what was there", name="interests", keep=True),
-                *copies(_CONNECTOR, "as Salesforce says"),
+                *copies(_CONNECTOR),
             ),
             references=(
                 Reference(
