@@ -12,8 +12,11 @@ from aiohttp import web
 
 from local.salesforce.clock import Clock
 from local.salesforce.faults import Faults
+from local.salesforce.queries import Queries
 from local.salesforce.quotas import Quotas
+from local.salesforce.replication import Replication
 from local.salesforce.requests import RequestLog
+from local.salesforce.rest import Rest
 from local.salesforce.sessions import Sessions
 from local.salesforce.settings import Settings
 from local.salesforce.store import Store
@@ -33,6 +36,9 @@ class Org:
         self.quotas = Quotas(self.clock)
         self.requests = RequestLog()
         self.faults = Faults()
+        self.queries = Queries(self.store, self.clock)
+        self.replication = Replication(self.store, self.clock)
+        self.rest = Rest(self.store, self.quotas, self.queries, self.replication)
         self._pool = ThreadPoolExecutor(8, thread_name_prefix="salesforce")
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -47,10 +53,13 @@ class Org:
         self.quotas.reset()
         self.requests.clear()
         self.faults.clear()
+        self.queries.reset()
+        self.replication.reset()
 
     def close(self) -> None:
         """Close the files."""
         self._pool.shutdown(cancel_futures=True)
+        self.queries.reset()
         self.store.close()
 
 

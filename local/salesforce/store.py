@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -40,6 +40,9 @@ class Store:
         self.clock = clock or Clock()
         self._standard = catalog or standard_catalog()
         self._database = Database(directory)
+        # When the fields of an object changed last, as far as this process knows.
+        self._opened = self.clock.now()
+        self._schema_changes: dict[str, datetime] = {}
         with self._database.write() as db:
             self.catalog = schema.open_catalog(db, self._standard)
             self._next_visible = _first_pending(db)
@@ -59,6 +62,8 @@ class Store:
             schema.drop_all(db, self.catalog)
             self.catalog = schema.open_catalog(db, self._standard)
             self._next_visible = None
+            self._schema_changes.clear()
+            self._opened = self.clock.now()
 
     # --- reading -----------------------------------------------------------------------------------
     @contextmanager
@@ -193,18 +198,25 @@ class Store:
     # --- schema ------------------------------------------------------------------------------------
     def add_field(self, name: str, new: FieldMeta) -> None:
         """Add a field to an object. Raises ApiError."""
-        with self._writing() as db:
-            self.catalog.put(schema.add_field(db, self.object(name), new))
+        self._change_schema(name, lambda db, meta: schema.add_field(db, meta, new))
 
     def remove_field(self, name: str, field_name: str) -> None:
         """Remove a field and its values. Raises ApiError."""
-        with self._writing() as db:
-            self.catalog.put(schema.remove_field(db, self.object(name), field_name))
+        self._change_schema(name, lambda db, meta: schema.remove_field(db, meta, field_name))
 
     def change_field(self, name: str, field_name: str, new: FieldMeta) -> None:
         """Rename or retype a field. Raises ApiError."""
+        self._change_schema(name, lambda db, meta: schema.change_field(db, meta, field_name, new))
+
+    def schema_changed(self, name: str) -> datetime:
+        """Return when the fields of an object changed last; when nobody changed them, when this store was opened."""
+        return self._schema_changes.get(self.object(name).name, self._opened)
+
+    def _change_schema(self, name: str, work: Callable[[sqlite3.Connection, ObjectMeta], ObjectMeta]) -> None:
         with self._writing() as db:
-            self.catalog.put(schema.change_field(db, self.object(name), field_name, new))
+            changed = work(db, self.object(name))
+            self.catalog.put(changed)
+            self._schema_changes[changed.name] = self.clock.now()
 
     # --- late changes ------------------------------------------------------------------------------
     def reveal(self) -> None:
