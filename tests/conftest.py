@@ -11,6 +11,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from local.salesforce.testing import SalesforceServer
 from local.servers import Neo4jServer, PostgresServer, RedisServer
 from local.simulators.testing import AlertSink
 from local.testing import AirflowSystem
@@ -115,6 +116,20 @@ def alert_sink() -> Iterator[AlertSink]:
     """Empty simulators of Slack, a mail server and Sentry: `.connections`, `.slack_messages()`, `.behave()`..."""
     with AlertSink() as sink:
         yield sink
+
+
+@pytest.fixture(scope="session")
+def salesforce_server() -> Iterator[SalesforceServer]:
+    """A simulated Salesforce in a process of its own, shared by the session; tests take `salesforce`."""
+    with SalesforceServer() as server:
+        yield server
+
+
+@pytest.fixture
+def salesforce(salesforce_server: SalesforceServer) -> SalesforceServer:
+    """The simulated Salesforce, empty, on real time: `.connection_uri`, `.store`, `.clock`, `.requests()`..."""
+    salesforce_server.reset()
+    return salesforce_server
 
 
 @pytest.fixture(scope="session")
