@@ -10,12 +10,14 @@ override DATA := $(value DATA)
 override ONCE := $(value ONCE)
 override ARGS := $(value ARGS)
 override UPGRADE := $(value UPGRADE)
-export DATA ONCE ARGS UPGRADE
+override NAME := $(value NAME)
+override SOBJECT := $(value SOBJECT)
+export DATA ONCE ARGS UPGRADE NAME SOBJECT
 export PYTHONUNBUFFERED := 1
 
 .PHONY: help
 help: ## show this list
-	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 # --- environment -------------------------------------------------------------
 .venv/.local: requirements-local.txt local/bootstrap.sh
@@ -48,6 +50,14 @@ demo: .venv/.local ## up + demo data + every pipeline once + summary (ONCE=1: en
 doctor: .venv/.local ## check versions, connections, stream group, schema
 	@$(PY) -m local run -- $(PY) -m include.cli doctor
 
+# --- objects of Salesforce (docs/adding-an-object.md) -----------------------------
+.PHONY: new-object object-migration
+new-object: .venv/.dev ## start a module for another Salesforce object: NAME=pathways SOBJECT=Pathway__c
+	@$(PY) -m include.vms.scaffold "$$NAME" "$$SOBJECT"
+
+object-migration: .venv/.dev ## write the migration that a new or changed object module needs: NAME=pathways
+	@$(PY) -m local.object_migration "$$NAME"
+
 # --- checks ----------------------------------------------------------------------
 .PHONY: test test-unit lint format types docs docs-check check
 test: .venv/.dev ## all tests; starts what they need and stops it again
@@ -68,7 +78,7 @@ format: .venv/.dev ## let ruff mend what it can
 types: .venv/.dev ## mypy, strict for include/ and local/
 	$(PY) -m mypy
 
-docs: .venv/.dev ## write the pages that are made from the code (docs/DAGs.md, errors.md, thresholds.md)
+docs: .venv/.dev ## write the pages that are made from the code (docs/DAGs.md, data-dictionary.md, errors.md, thresholds.md)
 	@$(PY) -m include.operations.docs
 
 docs-check: .venv/.dev ## fail when one of those pages is stale

@@ -283,6 +283,18 @@ class SyncObject:
         """API names in the order of the query, and so of the CSV columns."""
         return (*SYSTEM_FIELDS, *(one.name for one in self.fields))
 
+    def shown(self, column: Column) -> Pii:
+        """How a column's value may be shown: as it says itself, else as the most protected of the fields it is from."""
+        if column.pii is not None:
+            return column.pii
+        order = list(Pii)
+        return max((one.pii for one in self.sources(column)), key=order.index, default=Pii.NONE)
+
+    def sources(self, column: Column) -> tuple[Field, ...]:
+        """Fields that a column's value is made of."""
+        names = [column.source] if column.source in self.by_name else placeholders(column.source)
+        return tuple(self.by_name[name] for name in dict.fromkeys(names) if not name.startswith(OLD))
+
     @cached_property
     def by_name(self) -> dict[str, Field]:
         """Fields by API name, the system's among them."""

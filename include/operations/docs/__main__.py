@@ -20,11 +20,12 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as home:
         # Airflow reads this when it is first imported, and writes a configuration and logs there.
         os.environ |= {"AIRFLOW_HOME": home, "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR"}
-        from include.operations.docs import dags, errors, thresholds
+        from include.operations.docs import dags, data_dictionary, errors, thresholds
 
         try:
             fresh = {
                 "docs/DAGs.md": dags.render(_ROOT / "dags"),
+                "docs/data-dictionary.md": data_dictionary.render(),
                 "docs/errors.md": errors.render(),
                 "docs/thresholds.md": thresholds.render(),
             }
