@@ -125,7 +125,7 @@ def neo4j_driver(conn_id: str = NEO4J) -> Iterator[tuple[neo4j.Driver, str | Non
 
 @contextmanager
 def salesforce(conn_id: str = SALESFORCE) -> Iterator[Salesforce]:
-    """A session with Salesforce: OAuth by client credentials or JWT, token in memory, logged in again when it expires."""
+    """A session with Salesforce: OAuth, the token in memory only, a new login when it expires."""
     from include.vms.salesforce.client import Salesforce
     from include.vms.salesforce.settings import Settings
 
