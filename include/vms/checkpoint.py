@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from include.vms import staging, state
 from include.vms.contracts import Manifest, Mode, Request
+from include.vms.paging import REST, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,16 +35,34 @@ class Leftover:
     note: str = ""
 
 
-def remember(request: Request, fields: Sequence[str]) -> dict[str, Any]:
-    """Return what is kept of a request with its checkpoint."""
+def remember(request: Request, reading: Reading, changed: str, *, moves_watermark: bool) -> dict[str, Any]:
+    """Return what is kept of a request with its checkpoint.
+
+    Args:
+        request: what was asked for.
+        reading: how it is read.
+        changed: SOQL condition of the window; empty: none.
+        moves_watermark: whether the run may move it.
+    """
     return {
+        "moves_watermark": moves_watermark,
         "mode": str(request.mode),
         "dry_run": request.dry_run,
         "limit": request.limit,
         "since": request.since.isoformat() if request.since else None,
         "ids": len(request.ids),
-        "fields": list(fields),
+        "fields": list(reading.fields),
+        "query": reading.query,
+        "expected": reading.expected,
+        "reason": reading.reason,
+        "changed": changed,
     }
+
+
+def reading_of(found: state.State) -> Reading:
+    """Return the reading of an extraction that is gone on with."""
+    kept = found.request or {}
+    return Reading(kept["query"], tuple(kept["fields"]), kept["expected"], found.api or REST, kept["reason"])
 
 
 def judge(found: state.State, request: Request, fields: Sequence[str], server_now: datetime) -> Leftover:

@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from include.operations.faults import fault_point
 from include.operations.log import log_event
 from include.vms import checkpoint, sides, staging, state, window
 from include.vms.contracts import Manifest, Mode, Request
-from include.vms.paging import BULK, REST, Paging
+from include.vms.paging import BULK, REST, Place, Reader, Reading, Staging
 from include.vms.records import stage_records
-from include.vms.salesforce import rest, soql
+from include.vms.salesforce import limits, rest, soql
 from include.vms.salesforce.errors import SalesforceFailed
+from include.vms.salesforce.rest import CURSORS
 from include.vms.spec import SYSTEM_FIELDS, Field, Kind
 
 if TYPE_CHECKING:
+    import psycopg
+
+    from include.vms.contracts import Connect
     from include.vms.salesforce.client import Salesforce
     from include.vms.spec import SyncObject
-    from include.vms.sync import Connect
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +38,7 @@ _DELETED_REACH: Final = timedelta(days=14, hours=23)
 # Asked again a little further back than known, since getDeleted ignores seconds.
 _DELETED_OVERLAP: Final = timedelta(minutes=10)
 _MASTER: Final = "MasterRecordId"
+_DELETED: Final = "IsDeleted"
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,12 @@ def extract(
     with connect() as conn:
         begun = state.open_run(conn, spec.name, run_id)
         manifest = Manifest(
-            spec.name, run_id, begun.epoch, str(request.mode), request.dry_run, accept=[str(one) for one in request.accept]
+            spec.name,
+            run_id,
+            begun.epoch,
+            str(request.mode),
+            request.dry_run,
+            accept=[str(one) for one in request.accept],
         )
         state.start_run(conn, manifest)
         kept = checkpoint.finished(begun, run_id)
@@ -109,184 +118,217 @@ class _Extraction:
         self.begun = begun
         self.manifest = manifest
         self.tuning = tuning
-        self.sweep = False
 
     def run(self) -> Manifest:
         """Do it."""
-        survey, asked_at = self._survey()
-        spec = self._as_described(survey.describe)
-        fields = queried(spec, survey.describe)
-        left = checkpoint.judge(self.begun, self.request, fields, asked_at)
+        self.client.login()
+        # From before the queries: the time of their reply would be later than what they saw.
+        now = self.client.server_now()
+        survey = self._survey(now)
+        limits.require(self.client.quota, 1, self.client.settings.reserve_share, "API calls", now)
+        self.spec = with_optional_fields(self.spec, survey.describe)
+        fields = queried(self.spec, survey.describe)
+        left = checkpoint.judge(self.begun, self.request, fields, now)
         if left.note:
             self.manifest.notes.append(left.note)
-        paging = Paging(self.client, self.connect, spec, fields, self.manifest, self.tuning.page_rows)
         if left.usable:
-            self._go_on(paging)
+            self._go_on(survey.describe)
         else:
-            self._begin(paging, survey, asked_at)
-        self.manifest.read = paging.rows
-        self._beside(survey, asked_at)
-        self._finish(fields)
+            self._begin(survey, fields, now)
+        self._beside(survey, now)
+        with self.connect() as conn:
+            state.extracted(conn, self.manifest)
+            state.note_extract(conn, self.manifest)
+        fault_point("vms.extract.extracted")
+        log_event(log, "salesforce_extracted", read=self.manifest.read, api=self.manifest.api)
         return self.manifest
 
-    def _survey(self) -> tuple[rest.Survey, datetime]:
-        """Ask Salesforce everything that is needed to plan, in one call; and the time at which it was asked."""
-        self.client.login()
-        now = self.client.server_now()
+    def _survey(self, now: datetime) -> rest.Survey:
+        """Ask Salesforce everything that is needed to plan, in one call.
+
+        The first page of what changed is asked for without the object's filter, so that a record that has left it is
+        seen; with the fields of the last run, which are right unless the object has changed since.
+        """
         plan = window.plan(self.spec, self.request, self.begun.watermark, now)
         query = expected = None
         if self.begun.phase != state.EXTRACTING and self.request.mode is not Mode.RECORDS:
             if plan.start is None:
                 expected = soql.count(self.spec.sobject, [self.spec.filter_soql])
             elif self.request.limit is None:
-                query = soql.select(
-                    self._expected_fields(), self.spec.sobject, [f"SystemModstamp >= {soql.moment(plan.start)}"]
-                )
+                query = soql.select(self._last_fields(), self.spec.sobject, [_since(CURSORS[0], plan.start)])
         active = soql.count(self.spec.sobject, [self.spec.filter_soql])
-        deleted = self._deleted_span(now)
-        fits = query is None or rest.fits(self.client, query)
-        asked = rest.Questions(self.spec.sobject, query if fits else None, active, expected, deleted)
-        # The reply's own time would be later than the queries in it.
-        found = rest.survey(self.client, asked)
-        return found, now
+        if query is not None and not rest.fits(self.client, query):
+            query = None
+        return rest.survey(
+            self.client, rest.Questions(self.spec.sobject, query, active, expected, self._deleted_span(now))
+        )
 
-    def _expected_fields(self) -> tuple[str, ...]:
-        """The fields as they were selected last time: right unless the object has changed since."""
+    def _last_fields(self) -> tuple[str, ...]:
         known = (self.begun.request or {}).get("fields")
         return tuple(known) if known else self.spec.select
 
     def _deleted_span(self, now: datetime) -> tuple[datetime, datetime] | None:
         """From when to when deletions are asked for; None when all ids are compared anyway."""
-        known = self.begun.deleted_until or self.begun.watermark
-        if self.request.mode is not Mode.INCREMENTAL or known is None:
+        known = self.begun.deleted_until
+        if self.request.mode is not Mode.INCREMENTAL or known is None or self._sweep_due(now):
             return None
         start = min(known, now) - _DELETED_OVERLAP
         return (start, now) if now - start < _DELETED_REACH else None
 
-    def _as_described(self, found: rest.Describe) -> SyncObject:
-        """The object with the fields that only some orgs or objects have."""
-        if found.has(_MASTER) and _MASTER not in self.spec.select:
-            return replace(self.spec, fields=(*self.spec.fields, Field(_MASTER, Kind.ID)))
-        return self.spec
-
-    def _begin(self, paging: Paging, survey: rest.Survey, now: datetime) -> None:
+    def _begin(self, survey: rest.Survey, fields: tuple[str, ...], now: datetime) -> None:
         """Make the window and an empty staging table, and read."""
         plan = window.plan(self.spec, self.request, self.begun.watermark, now)
-        everything = plan.start is None and self.request.mode is not Mode.RECORDS and self.request.limit is None
-        manifest = self.manifest
-        manifest.mode = str(Mode.FULL) if everything else manifest.mode
+        manifest, request = self.manifest, self.request
+        if plan.start is None and request.mode is Mode.INCREMENTAL and request.limit is None:
+            manifest.mode = str(Mode.FULL)
         manifest.window_from = plan.start.isoformat() if plan.start else None
         manifest.window_to = plan.end.isoformat()
         manifest.moves_watermark = plan.moves
         manifest.notes += plan.notes
-        remembered = checkpoint.remember(replace(self.request, mode=Mode(manifest.mode)), paging.fields)
-        with self.connect() as conn:
-            state.begin(conn, self.spec.name, manifest.epoch, remembered, (plan.start, plan.end), REST)
-            paging.create(conn, survey.describe)
-        fault_point("vms.extract.begun")
-        if self.request.mode is Mode.RECORDS:
-            paging.rows = stage_records(paging, self.request.ids)
-            manifest.api, manifest.api_reason = REST, "records are read by their ids"
-            return
         cursor = survey.describe.cursor
-        changed = f"{cursor} >= {soql.moment(plan.start)}" if plan.start and cursor else ""
         if plan.start and not cursor:
             manifest.notes.append("The object has no field that says when a record changed: everything was read.")
-        self._read(paging, survey, changed)
+        changed = _since(cursor, plan.start) if plan.start and cursor else ""
+        reading = self._reading(survey, fields, changed)
+        asked = replace(request, mode=Mode(manifest.mode))
+        with self.connect() as conn:
+            remembered = checkpoint.remember(asked, reading, changed, moves_watermark=plan.moves)
+            state.begin(conn, self.spec.name, manifest.epoch, remembered, (plan.start, plan.end), reading.api)
+            create_staging(conn, self.spec, fields, survey.describe)
+        fault_point("vms.extract.begun")
+        if request.mode is Mode.RECORDS:
+            manifest.api, manifest.api_reason = REST, "records are read by their ids"
+            manifest.read = stage_records(self.client, self._target(), fields, request.ids)
+            return
+        self._read(reading, Place(), changed)
 
-    def _read(self, paging: Paging, survey: rest.Survey, changed: str) -> None:
-        """Read by REST or Bulk, as the number of rows says."""
-        spec, limit = paging.spec, self.request.limit
+    def _reading(self, survey: rest.Survey, fields: tuple[str, ...], changed: str) -> Reading:
+        """Decide what is asked, and of which API."""
+        sobject, own, limit = self.spec.sobject, self.spec.filter_soql, self.request.limit
+        filtered = soql.select(fields, sobject, [changed, own])
         if limit is not None:
-            query = soql.select(paging.fields, spec.sobject, [changed, "" if changed else spec.filter_soql], limit=limit)
-            paging.rest(query, limit, "a limit was asked for")
-            return
-        page = survey.page
-        if isinstance(page, SalesforceFailed):
-            # Fields as they were last time; with those of now it may be right.
-            page = rest.first_page(self.client, soql.select(paging.fields, spec.sobject, [changed]))
-        elif page is not None and self._expected_fields() != tuple(paging.fields):
-            page = rest.first_page(self.client, soql.select(paging.fields, spec.sobject, [changed]))
-        if changed and page is not None:
-            if page.total < self.tuning.rest_below:
-                paging.rest_from(page, f"{page.total:,} rows")
-                return
-            query = soql.select(paging.fields, spec.sobject, [changed, spec.filter_soql])
-            paging.bulk(query, page.total)
-            if spec.filter_soql:
-                self._leavers(paging, changed, page.total)
-            return
-        expected = survey.expected if survey.expected is not None else (survey.active or 0)
-        query = soql.select(paging.fields, spec.sobject, [spec.filter_soql])
-        if expected < self.tuning.rest_below:
-            paging.rest(query, expected, f"{expected:,} rows")
-        else:
-            paging.bulk(query, expected)
+            query = soql.select(fields, sobject, [changed, own], limit=limit)
+            return Reading(query, fields, limit, REST, "a limit was asked for")
+        if changed:
+            page = survey.page
+            query = soql.select(fields, sobject, [changed])
+            if page is None or isinstance(page, SalesforceFailed) or self._last_fields() != fields:
+                # Other fields than last time, or another cursor.
+                if not rest.fits(self.client, query):
+                    return Reading(filtered, fields, self.tuning.rest_below, BULK, "too many fields for REST")
+                page = rest.first_page(self.client, query)
+            said = f"{page.total:,} rows"
+            if page.total < self.tuning.rest_below or not self.spec.use_bulk:
+                return Reading(query, fields, page.total, REST, said, page)
+            return Reading(filtered, fields, page.total, BULK, said)
+        expected = survey.expected if survey.expected is not None else survey.active or 0
+        small = expected < self.tuning.rest_below and rest.fits(self.client, filtered)
+        return Reading(
+            filtered, fields, expected, REST if small or not self.spec.use_bulk else BULK, f"{expected:,} rows"
+        )
 
-    def _leavers(self, paging: Paging, changed: str, expected: int) -> None:
-        """Read the changed records that no longer pass the filter, and that we have, by their ids."""
-        ids = sides.changed_ids(paging, changed, expected)
-        if ids:
-            paging.rows += stage_records(paging, ids)
-            self.manifest.notes.append(f"{len(ids):,} records may have left the object and were read by their ids.")
-
-    def _go_on(self, paging: Paging) -> None:
+    def _go_on(self, described: rest.Describe) -> None:
         """Read on where an earlier run was cut off."""
         begun, manifest = self.begun, self.manifest
-        assert begun.request is not None
-        assert begun.window_to is not None
-        manifest.mode = begun.request["mode"]
+        kept = begun.request or {}
+        reading = checkpoint.reading_of(begun)
+        manifest.mode = kept["mode"]
         manifest.window_from = begun.window_from.isoformat() if begun.window_from else None
-        manifest.window_to = begun.window_to.isoformat()
-        log_event(log, "salesforce_resume", object=self.spec.name, job=begun.job_id, pages=begun.pages)
-        manifest.notes.append(f"Went on with an extraction after {begun.pages:,} pages.")
-        changed = f"SystemModstamp >= {soql.moment(begun.window_from)}" if begun.window_from else ""
-        paging.resume(begun, soql.select(paging.fields, paging.spec.sobject, [changed, "" if changed and begun.api == REST else paging.spec.filter_soql]))
+        manifest.window_to = begun.window_to.isoformat() if begun.window_to else None
+        manifest.moves_watermark = kept["moves_watermark"]
+        place = Place(begun.job_id, begun.locator, begun.pages, begun.staged_rows)
+        with self.connect() as conn:
+            state.resumed(conn, self.spec.name, manifest.epoch)
+            if not checkpoint.intact(conn, self.spec, begun.staged_rows):
+                manifest.notes.append("The staged rows were lost in a crash of PostgreSQL; the job was read again.")
+                create_staging(conn, self.spec, reading.fields, described)
+                state.rewind(conn, self.spec.name, manifest.epoch)
+                place = Place(begun.job_id)
+        manifest.notes.append(f"Went on with an extraction after {place.pages:,} pages.")
+        log_event(log, "salesforce_resume", job=begun.job_id, pages=place.pages, attempts=begun.attempts + 1)
+        self._read(reading, place, kept["changed"])
+
+    def _read(self, reading: Reading, place: Place, changed: str) -> None:
+        reader = Reader(self.client, self._target(), reading, self.tuning.page_rows, place)
+        manifest = self.manifest
+        manifest.read = reader.read()
+        manifest.api, manifest.api_reason = reader.api, reader.reason
+        if (
+            changed
+            and self.spec.filter_soql
+            and reading.query != soql.select(reading.fields, self.spec.sobject, [changed])
+        ):
+            self._leavers(reading, changed)
+
+    def _leavers(self, reading: Reading, changed: str) -> None:
+        """Read by their ids the changed records that we have and that the filter kept out."""
+        ids = sides.changed_ids(self.client, self.connect, self.spec, self.manifest.epoch, changed, reading.expected)
+        if ids:
+            self.manifest.read += stage_records(self.client, self._target(), reading.fields, ids)
+            self.manifest.notes.append(f"{len(ids):,} records that may have left the object were read by their ids.")
+
+    def _target(self) -> Staging:
+        return Staging(self.connect, self.spec, self.manifest.epoch, staging.table(self.spec))
 
     def _beside(self, survey: rest.Survey, now: datetime) -> None:
         """What goes with the rows: deleted ids, the count of the source, all ids when they are due."""
-        manifest = self.manifest
+        manifest, deleted = self.manifest, survey.deleted
         manifest.source_count = survey.active
         if self.request.mode is Mode.RECORDS or self.request.limit is not None:
             return
-        deleted = survey.deleted
+        if manifest.mode == Mode.FULL:
+            with self.connect() as conn:
+                state.fence(conn, self.spec.name, manifest.epoch)
+                sides.ids_from_rows(conn, self.spec)
+            manifest.swept, manifest.deleted_until = True, manifest.window_to
+            return
         if isinstance(deleted, SalesforceFailed):
-            self.sweep = True
             manifest.notes.append(f"getDeleted was refused ({deleted.error_code}); all ids were compared.")
         elif deleted is not None:
             with self.connect() as conn:
                 state.fence(conn, self.spec.name, manifest.epoch)
                 manifest.deleted_ids = sides.stage_deleted(conn, self.spec, deleted)
             manifest.deleted_until = now.isoformat()
-            if not deleted.complete:
-                self.sweep = True
-                manifest.notes.append("Salesforce's log of deletions does not reach back far enough; all ids were compared.")
-        if manifest.mode == Mode.FULL:
-            with self.connect() as conn:
-                state.fence(conn, self.spec.name, manifest.epoch)
-                sides.ids_from_rows(conn, self.spec)
-            manifest.swept, manifest.deleted_until = True, manifest.window_to
-        elif self.sweep or deleted is None or self._sweep_due():
-            sides.stage_ids(self.client, self.connect, self.spec, manifest.epoch, survey.active or 0)
-            manifest.swept, manifest.deleted_until = True, now.isoformat()
+            if deleted.complete:
+                return
+            manifest.notes.append("The log of deletions does not reach back far enough; all ids were compared.")
+        sides.stage_ids(self.client, self.connect, self.spec, manifest.epoch, survey.active or 0)
+        manifest.swept, manifest.deleted_until = True, now.isoformat()
 
-    def _sweep_due(self) -> bool:
+    def _sweep_due(self, now: datetime) -> bool:
         swept = self.begun.swept_at
-        return swept is None or datetime.now(UTC) - swept > timedelta(days=self.spec.sweep_days)
+        return swept is None or now - swept > timedelta(days=self.spec.sweep_days)
 
-    def _finish(self, fields: tuple[str, ...]) -> None:
-        """Say that all is staged, with what the next steps need to know."""
-        manifest = self.manifest
-        with self.connect() as conn:
-            state.extracted(conn, manifest, fields)
-            state.note_extract(conn, manifest)
-        fault_point("vms.extract.extracted")
-        log_event(log, "salesforce_extracted", object=manifest.object, read=manifest.read, api=manifest.api)
+
+def with_optional_fields(spec: SyncObject, found: rest.Describe) -> SyncObject:
+    """The object with the fields that only some have: the master of a merged record."""
+    if found.has(_MASTER) and _MASTER not in spec.select:
+        return replace(spec, fields=(*spec.fields, Field(_MASTER, Kind.ID)))
+    return spec
 
 
 def queried(spec: SyncObject, found: rest.Describe) -> tuple[str, ...]:
-    """API names that can be selected: of our system fields an object may lack some, e.g. SystemModstamp."""
-    return tuple(name for name in spec.select if name not in SYSTEM_FIELDS or found.has(name) or not found.fields)
+    """API names that can be selected: of the system's fields an object may lack some, e.g. SystemModstamp."""
+    return tuple(name for name in spec.select if name not in SYSTEM_FIELDS or found.has(name))
 
 
-_: Any = BULK
+def create_staging(
+    conn: psycopg.Connection[Any], spec: SyncObject, fields: tuple[str, ...], found: rest.Describe
+) -> None:
+    """Make the staging tables; a system field that the object lacks has the value that stands for it."""
+    from psycopg import sql
+
+    staging.create(conn, spec)
+    for name in set(spec.select) - set(fields):
+        cursor = found.cursor
+        same = sql.Identifier(cursor) if name != _DELETED and cursor in fields else None
+        value = same or sql.Literal("false" if name == _DELETED else None)
+        conn.execute(
+            sql.SQL(
+                "ALTER TABLE {table} DROP COLUMN {name}, ADD COLUMN {name} text GENERATED ALWAYS AS ({value}) STORED"
+            ).format(table=staging.table(spec), name=sql.Identifier(name), value=value)
+        )
+
+
+def _since(cursor: str, start: datetime) -> str:
+    return f"{cursor} >= {soql.moment(start)}"

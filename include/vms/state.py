@@ -146,6 +146,11 @@ def resumed(conn: psycopg.Connection[Any], name: str, epoch: int) -> None:
     _update(conn, name, epoch, "attempts = attempts + 1")
 
 
+def rewind(conn: psycopg.Connection[Any], name: str, epoch: int) -> None:
+    """Forget the pages, since their rows are lost, but not the job, whose pages can be read again."""
+    _update(conn, name, epoch, "locator = NULL, pages = 0, staged_rows = 0")
+
+
 def restart(conn: psycopg.Connection[Any], name: str, epoch: int, api: str) -> None:
     """Forget job and pages, since they cannot be gone on with; the window stays."""
     _update(
@@ -157,9 +162,18 @@ def restart(conn: psycopg.Connection[Any], name: str, epoch: int, api: str) -> N
     )
 
 
-def set_phase(conn: psycopg.Connection[Any], name: str, epoch: int, phase: str) -> None:
-    """Note how far a run has come: EXTRACTED, VALIDATED."""
-    _update(conn, name, epoch, "phase = %s", phase)
+def extracted(conn: psycopg.Connection[Any], manifest: Manifest) -> None:
+    """Note that all is staged, with the manifest: a task that dies before it can say so need not read again."""
+    from psycopg.types.json import Jsonb
+
+    _update(
+        conn,
+        manifest.object,
+        manifest.epoch,
+        "phase = %s, request = request || jsonb_build_object('manifest', %s)",
+        EXTRACTED,
+        Jsonb(manifest.to_dict()),
+    )
 
 
 def publish(conn: psycopg.Connection[Any], manifest: Manifest) -> None:
@@ -171,8 +185,7 @@ def publish(conn: psycopg.Connection[Any], manifest: Manifest) -> None:
         conn,
         manifest.object,
         manifest.epoch,
-        "phase = NULL, request = NULL, job_id = NULL, job_created_at = NULL, locator = NULL, pages = 0, "
-        "staged_rows = 0, attempts = 0",
+        "phase = NULL, job_id = NULL, job_created_at = NULL, locator = NULL, pages = 0, staged_rows = 0, attempts = 0",
     )
     if not manifest.moves_watermark:
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -92,14 +92,14 @@ class ResultPage:
 _AGAIN: Final = "Nothing if a later try succeeds: it goes on at this page."
 
 
-def create(client: Salesforce, query: str) -> Job:
-    """Make a job for a query of all rows, deleted ones too.
+def create(client: Salesforce, query: str, *, deleted_too: bool = True) -> Job:
+    """Make a job for a query.
 
     Raises:
         SalesforceFailed: refused; `unsupported` tells whether for good.
     """
     body = {
-        "operation": "queryAll",
+        "operation": "queryAll" if deleted_too else "query",
         "query": query,
         "contentType": "CSV",
         "columnDelimiter": "COMMA",
@@ -175,7 +175,7 @@ def look(client: Salesforce, job_id: str) -> Job:
 
 def pages(
     client: Salesforce, job: Job, locator: str | None, page_rows: int, *, parallel: bool = True
-) -> Iterator[ResultPage]:
+) -> Generator[ResultPage]:
     """Return the pages of a complete job in order, beginning at a locator; None: at the first.
 
     A job of one page costs one call. Of a bigger one the addresses of five pages come at a time, and pages are fetched
