@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from include.operations.errors import LeaseLost
-from include.vms import merge_sql, tombstones
+from include.vms import merge_sql, state, tombstones
 
 if TYPE_CHECKING:
     import psycopg
@@ -28,7 +27,7 @@ def merge(connect: Connect, spec: SyncObject, manifest: Manifest) -> Manifest:
 
 def publish(connection: psycopg.Connection, spec: SyncObject, manifest: Manifest) -> None:
     """The statements of a merge, in the caller's transaction."""
-    _fence(connection, manifest)
+    state.fence(connection, manifest.object, manifest.epoch)
     _lock(connection, spec)
     for table in merge_sql.publishing_order(spec):
         counts = _upsert(connection, spec, table)
@@ -36,17 +35,6 @@ def publish(connection: psycopg.Connection, spec: SyncObject, manifest: Manifest
             manifest.counts.update(counts)
     manifest.counts.update(tombstones.apply(connection, spec))
     _finish(connection, manifest)
-
-
-def _fence(connection: psycopg.Connection, manifest: Manifest) -> None:
-    found = connection.execute(
-        "SELECT FROM ops.sync_state WHERE object = %s AND epoch = %s FOR UPDATE", [manifest.object, manifest.epoch]
-    ).fetchone()
-    if found is None:
-        raise LeaseLost(
-            f"{manifest.object}: another run has taken over the writing; nothing of this one was published.",
-            what_to_do="nothing: that run goes on with what this one has read",
-        )
 
 
 def _lock(connection: psycopg.Connection, spec: SyncObject) -> None:
@@ -74,13 +62,7 @@ def _finish(connection: psycopg.Connection, manifest: Manifest) -> None:
     """Move the watermark, clear the checkpoint, note the counts."""
     counts = manifest.counts
     counts["unchanged"] = counts["good"] - counts["inserted"] - counts["updated"] - counts["restored"]
-    connection.execute(
-        "UPDATE ops.sync_state SET phase = NULL, request = NULL, job_id = NULL, job_created_at = NULL, locator = NULL,"
-        " pages = 0, staged_rows = 0, attempts = 0, window_from = NULL, window_to = NULL,"
-        " watermark = CASE WHEN %(moves)s THEN greatest(watermark, %(to)s) ELSE watermark END,"
-        " succeeded_at = CASE WHEN %(moves)s THEN now() ELSE succeeded_at END WHERE object = %(object)s",
-        {"moves": manifest.moves_watermark, "to": manifest.window_to, "object": manifest.object},
-    )
+    state.publish(connection, manifest)
     names = [name for name in _COUNTS if name in counts]
     connection.execute(
         sql.SQL("UPDATE ops.sync_run SET {}, notes = {} WHERE object = {} AND run_id = {}").format(
