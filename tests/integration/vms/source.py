@@ -1,0 +1,72 @@
+"""A simulated org as the source of syncs: a session with it, and steps that end at the staging table."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from airflow.sdk import Connection
+
+from include.vms import extract
+from include.vms.contracts import Manifest, Mode, Request
+from include.vms.salesforce.client import Salesforce
+from include.vms.salesforce.settings import Settings
+from include.vms.spec import SyncObject
+from local.salesforce.testing import SalesforceServer
+from tests.integration.vms.harness import Warehouse
+
+_NO_SLEEP = {"sleep": lambda seconds: None}
+
+
+def settings(server: SalesforceServer, method: str = "client_credentials") -> Settings:
+    """Settings of a connection to the simulator."""
+    return Settings.from_connection(Connection.from_uri(server.connection(method), conn_id="salesforce"))
+
+
+@contextmanager
+def session(server: SalesforceServer) -> Iterator[Salesforce]:
+    """A session that does not wait between repeats."""
+    with Salesforce(settings(server), **_NO_SLEEP) as client:
+        yield client
+
+
+class Source:
+    """Extracts from one simulated org into one warehouse."""
+
+    def __init__(self, server: SalesforceServer, warehouse: Warehouse) -> None:
+        self.server = server
+        self.warehouse = warehouse
+        self._runs = 0
+
+    def extract(
+        self,
+        spec: SyncObject,
+        mode: Mode = Mode.INCREMENTAL,
+        *,
+        run: str | None = None,
+        page_rows: int = 50_000,
+        rest_below: int = extract.REST_BELOW,
+        **asked: Any,
+    ) -> Manifest:
+        """Run the extraction alone."""
+        self._runs += 1
+        tuning = extract.Tuning(page_rows, rest_below)
+        with session(self.server) as client:
+            return extract.extract(
+                client, self.warehouse.connect, spec, Request(mode, **asked), run or f"run-{self._runs}", tuning
+            )
+
+    def published(self, manifest: Manifest) -> None:
+        """Stand in for the steps after it: move the watermark and give the lease back."""
+        from include.vms import state
+
+        with self.warehouse.connect() as conn:
+            state.publish(conn, manifest)
+            state.release(conn, manifest.object, manifest.epoch)
+
+    def staged(self, spec: SyncObject, *fields: str) -> list[tuple[Any, ...]]:
+        """Staged rows."""
+        return self.warehouse.table(spec.name, *(fields or ("Id",)), schema="vms_stage")
+
+    def state(self, spec: SyncObject, column: str) -> Any:
+        """A column of the object's row in ops.sync_state."""
+        return self.warehouse.rows(f"SELECT {column} FROM ops.sync_state WHERE object = %s", spec.name)[0][0]
