@@ -92,7 +92,7 @@ class AlertSink:
         """Return what was asked, refused requests included: service, method, outcome, at."""
         return [r for r in self._json("GET", "/inbox/requests.json") if service in ("", r["service"])]
 
-    def wait(self, condition: Callable[[Self], Any], timeout: float = 10) -> Any:
+    def wait(self, condition: Callable[[Self], Any], timeout: float = 60) -> Any:
         """Wait until a condition on this sink is true, and return what it returned. Raises TimeoutError."""
         deadline = time.monotonic() + timeout
         while not (found := condition(self)):

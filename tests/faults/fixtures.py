@@ -95,11 +95,14 @@ class Rig:
 
 
 @pytest.fixture
-def rig(
-    world: World, redis_server: RedisServer, neo4j_server: Neo4jServer, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Rig]:
-    """Proxies before both servers, and a client that waits two seconds for Redis instead of twenty."""
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that are opened after this wait two seconds for Redis instead of twenty."""
     monkeypatch.setattr(connections, "_REDIS_REPLY_S", 2)
+
+
+@pytest.fixture
+def rig(world: World, redis_server: RedisServer, neo4j_server: Neo4jServer) -> Iterator[Rig]:
+    """Proxies before both servers."""
     with (
         proxied(redis_server.url) as redis,
         proxied(neo4j_server.url) as neo4j,

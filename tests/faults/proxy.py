@@ -81,7 +81,7 @@ class Proxy:
             while True:
                 client, _ = listener.accept()
                 try:
-                    server = socket.create_connection(self._target, timeout=5)
+                    server = socket.create_connection(self._target, timeout=60)
                 except OSError:
                     _close(client)
                     continue
@@ -138,7 +138,7 @@ class _Connection:
                 self._replied.clear()
                 self._server.sendall(first)
                 if answered:
-                    self._replied.wait(5)
+                    self._replied.wait(60)
                 hook()
             self._server.sendall(request[len(first) :])
 

@@ -60,7 +60,9 @@ def test_a_short_absence_is_bridged_without_another_try(rig: Rig) -> None:
 
     rig.world.publish(events(120))
     rig.neo4j.before(b"UNWIND $edges", blink)
-    rig.run()
+    # As long as tasks try.
+    with open_clients(rig.redis.address, rig.neo4j.address, repeat_s=30) as clients:
+        rig.world.run(clients=clients)
     rig.world.check()
 
 
@@ -106,7 +108,7 @@ def test_deadlock_with_another_writer(rig: Rig, caplog: pytest.LogCaptureFixture
         world.publish([event(2, "ann", "bob"), event(3, "bob", "eve")])
         rig.neo4j.before(b"UNWIND $people", meet)
         rig.run()
-        other.join(10)
+        other.join(60)
         assert not other.is_alive()
     world.check()
     assert "will be retried" in caplog.text
@@ -231,7 +233,7 @@ def test_a_hanging_connection_ends_in_bounded_time(small_server: Neo4jServer, re
         with pytest.raises(Exception) as caught:  # noqa: PT011 - its class is what counts
             world.run("same")
         assert classify(caught.value).error_class in {"NETWORK", "TIMEOUT"}
-        assert time.monotonic() - start < 30
+        assert time.monotonic() - start < 60, "three seconds, or the server's two minutes"
         assert len(world.pending()) == 50
         proxy.flow()
         world.run("same")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable
 
 import pytest
@@ -32,9 +31,7 @@ def failure(run: Callable[[], object]) -> tuple[ErrorClass, bool]:
 def test_away_before_the_run(rig: Rig) -> None:
     rig.world.publish(events(60))
     rig.redis.refuse()
-    start = time.monotonic()
     assert failure(rig.run) == ("NETWORK", True)
-    assert time.monotonic() - start < 10
     rig.redis.accept()
     rig.run()
     rig.world.check()
@@ -135,24 +132,22 @@ def test_slow_but_alive(rig: Rig) -> None:
     rig.world.check()
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("place", [b"XREADGROUP", b"XACK", b"XINFO"])
 def test_hanging(rig: Rig, place: bytes) -> None:
     rig.run()
     rig.world.publish(events(60))
     rig.redis.before(place, rig.redis.hang)
-    start = time.monotonic()
     assert failure(rig.run) == ("TIMEOUT", True)
-    assert time.monotonic() - start < 15
     rig.redis.flow()
     rig.run()
     rig.world.check()
 
 
+@pytest.mark.usefixtures("impatient")
 def test_accepted_and_never_answered(rig: Rig) -> None:
     rig.redis.hang()
-    start = time.monotonic()
     assert failure(rig.run) == ("TIMEOUT", True)
-    assert time.monotonic() - start < 15
 
 
 def test_real_time_outs_are_bounded() -> None:
@@ -208,7 +203,7 @@ class SlowlyLoading(RedisServer):
         super()._prepare()
         if self.slowly:
             with (self.directory / "redis.conf").open("a") as config:
-                config.write("key-load-delay 20000\nloading-process-events-interval-bytes 1024\n")
+                config.write("key-load-delay 100000\nloading-process-events-interval-bytes 1024\n")
 
     slowly = False
 
@@ -230,6 +225,7 @@ def test_still_loading(tmp_path_factory: pytest.TempPathFactory, neo4j_server: N
             while (found := failure(ours.run)) == ("NETWORK", True):
                 assert starting.is_alive()
             assert found == ("DATABASE", True)
+            ours.redis.config_set("key-load-delay", 0)  # it would take 20 s
             starting.join()
             ours.end_lease()
             ours.run()
@@ -245,11 +241,10 @@ def test_a_backlog_is_worked_off_in_bounded_runs(world: World) -> None:
     done, runs = 0, 0
     drained = False
     while not drained:
-        start = time.monotonic()
-        result = world.run(time_budget_s=0.1, batch_size=200)["update"]
-        assert time.monotonic() - start < 60
-        assert result["read"] > 0
+        # No time at all: one batch.
+        result = world.run(time_budget_s=1e-9, batch_size=1_000)["update"]
+        assert 0 < result["read"] <= 1_000
         done, runs, drained = done + result["read"], runs + 1, result["drained"]
     assert done == 6_000 + len(BAD)
-    assert runs > 1
+    assert runs == 7
     world.check()

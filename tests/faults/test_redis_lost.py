@@ -32,7 +32,7 @@ def test_killed_in_mid_drain_and_restarted_with_its_data(
     assert worker.wait() == 1
     assert worker.error_class == "NETWORK"
     own_redis.start()
-    assert len(own_world.pending()) >= 100  # what was read and not committed
+    assert len(own_world.pending()) >= 50  # what was read and not committed
     own_world.run("same")
     own_world.check()
 
@@ -194,7 +194,8 @@ def test_unread_entries_trimmed(world: World) -> None:
 def test_pending_entries_trimmed(world: World, workers: Workers) -> None:
     entries = world.publish(events(200))
     workers.start(world, "same", fault="update.before_write:kill:2").wait()
-    assert world.pending() == entries[:150]  # one batch in the graph, one checked, one read ahead
+    # One batch in the graph, one checked, and perhaps one read ahead.
+    assert world.pending() in (entries[:100], entries[:150])
     world.redis.xtrim(world.stream, 80, approximate=False)
     world.forget(entries[50:120])
     result = world.run("same")["update"]
@@ -239,7 +240,7 @@ def test_a_long_backlog_is_counted_when_it_is_drained(world: World) -> None:
     entries = world.publish(events(3_000, start=1_000))
     world.redis.xtrim(world.stream, 2_500, approximate=False)
     world.forget(entries[:500])
-    result = world.run(time_budget_s=0.2)["update"]
+    result = world.run(time_budget_s=1e-9)["update"]
     assert (result["drained"], result["lost"]) == (False, 0)
     assert world.run(batch_size=1_000)["update"]["lost"] == 500
     world.check()

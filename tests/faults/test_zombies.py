@@ -14,7 +14,7 @@ from include.organism.deadletter import DeadLetters
 from include.organism.drain import Drain
 from tests import oracle
 from tests.faults.workers import Worker, Workers
-from tests.faults.world import BAD, STEPS, World, event, events, eventually
+from tests.faults.world import BAD, STEPS, World, event, events
 
 pytestmark = pytest.mark.servers
 
@@ -52,14 +52,18 @@ def test_stopped_between_batches_and_taken_over_by_its_own_next_try(world: World
 def test_stopped_between_batches_and_taken_over_by_another_run(
     make_world: Callable[..., World], workers: Workers
 ) -> None:
-    world = make_world(batch_size=50, lease_ttl_s=2.0)
+    world = make_world(batch_size=50)
     world.publish(events(300))
     zombie = stopped_worker(world, workers, "first", "update.before_write:hang:3")
-    start = time.monotonic()
     with pytest.raises(LeaseHeld, match="run first writes"):
         world.run("second")
-    world.run("second", lease_wait_s=30)
-    assert time.monotonic() - start > 1  # the lease was waited for
+    # It has not long to live any more; by the server's clock, as the lease itself.
+    records, _, _ = world.driver.execute_query(
+        "MATCH (l:StreamLedger) SET l.lease_until = timestamp() + 1500 RETURN l.lease_until AS until"
+    )
+    world.run("second", lease_wait_s=60)
+    records += world.driver.execute_query("RETURN timestamp() AS now").records
+    assert records[1]["now"] >= records[0]["until"], "the lease was waited for"
     world.check()
     assert_fenced(zombie, world)
     world.check()
@@ -78,7 +82,7 @@ def test_fenced_as_soon_as_the_lease_is_taken(world: World, workers: Workers) ->
 
 def test_fenced_while_taking_over_old_entries(make_world: Callable[..., World], workers: Workers) -> None:
     """Entries out of order do not depend on where the ledger stands: only the epoch tells."""
-    world = make_world(batch_size=50, lease_ttl_s=3.0)
+    world = make_world(batch_size=50)
     world.run()
     world.publish(events(100))
     world.redis.xreadgroup(world.settings.group, "old-worker", {world.stream: ">"})
@@ -92,12 +96,13 @@ def test_fenced_while_taking_over_old_entries(make_world: Callable[..., World], 
 
 def test_stopped_inside_the_transaction(make_world: Callable[..., World], workers: Workers) -> None:
     """Its open transaction holds the ledger's lock until the server ends it with the lease."""
-    world = make_world(batch_size=50, lease_ttl_s=3.0)
+    world = make_world(batch_size=50)
     world.publish(events(300))
-    zombie = stopped_worker(world, workers, "same", "graph.in_transaction:hang:2")
+    zombie = workers.start(world, "same", fault="graph.in_transaction:hang:2", lease_ttl_s=5.0)
+    zombie.wait_stopped()
     start = time.monotonic()
     world.run("same")
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 60, "its own lease's 5 s, or the usual 90"
     world.check()
     # The server has ended its transaction, which is all it can know.
     assert_fenced(zombie, world, ("ClientError", "TIMEOUT"))
@@ -162,13 +167,13 @@ def test_two_runs_at_once_by_different_ids(world: World, workers: Workers) -> No
     """W4: while one drains, the other waits for the lease or is told to go."""
     world.publish(events(400))
     world.publish_bad(BAD)
-    first = workers.start(world, "first", batch_size=10)
-    eventually(lambda: (ledger := world.ledger()) and ledger.totals.batches > 2)
-    refused = workers.start(world, "second")
+    first = stopped_worker(world, workers, "first", "update.before_write:hang:4")
     patient = workers.start(world, "third", lease_wait_s=60)
+    refused = workers.start(world, "second")
     assert refused.wait() == 1
     assert (refused.error, refused.error_class) == ("LeaseHeld", "DATABASE")
-    assert not first.ended
+    assert not patient.ended
+    first.wake()
     assert (first.wait(), patient.wait()) == (0, 0)
     assert patient.result("update")["read"] == 0
     world.check()

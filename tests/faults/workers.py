@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -50,7 +51,7 @@ class Worker:
     def result(self, step: str) -> dict[str, Any]:
         return next(line["result"] for line in self.said if line.get("step") == step)
 
-    def wait(self, seconds: float = 60) -> int:
+    def wait(self, seconds: float = 120) -> int:
         """Exit code; negative when a signal ended it."""
         return eventually(lambda: [code] if (code := self._find("exit")) is not None else [], seconds)[0]
 
@@ -58,9 +59,11 @@ class Worker:
         """Until a SIGSTOP has stopped it."""
         eventually(lambda: psutil.Process(self.pid).status() == psutil.STATUS_STOPPED)
 
-    def kill(self) -> None:
-        os.kill(self.pid, signal.SIGKILL)
-        self.wait()
+    def kill(self) -> bool:
+        """End it; whether it had not ended by itself."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        return self.wait() == -signal.SIGKILL
 
     def wake(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
@@ -140,4 +143,4 @@ def worker_process() -> Iterator[Workers]:
         yield Workers(process)
         assert process.stdin is not None
         process.stdin.close()
-        process.wait(20)
+        process.wait(60)

@@ -77,7 +77,7 @@ def events(count: int, start: int = 0, people: int = 12) -> list[dict[str, str]]
     ]
 
 
-def eventually(what: Callable[[], Any], seconds: float = 30.0) -> Any:
+def eventually(what: Callable[[], Any], seconds: float = 60.0) -> Any:
     """Poll until `what` gives something true."""
     deadline = time.monotonic() + seconds
     while not (found := what()):

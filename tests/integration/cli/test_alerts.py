@@ -10,6 +10,7 @@ from include.operations import alerts
 from include.operations.alerts import Problem
 from include.warehouse import schema
 from tests.cli_runner import cli
+from tests.integration.operations.patience import patient_alerts
 
 __all__ = ["cli"]
 pytestmark = pytest.mark.servers
@@ -20,6 +21,7 @@ FAILED = Problem("task_failed", "a.b failed", dag_id="a", run_id="1", task_id="b
 def sink(alert_sink, monkeypatch):
     for name, value in alert_sink.connections.items():
         monkeypatch.setenv(name, value)
+    patient_alerts(monkeypatch)
     return alert_sink
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from local import declared, launcher
+from local import declared, launcher, process
 from local.layout import ROOT
 from local.simulators.settings import SLACK
 from local.testing import AirflowSystem
@@ -18,14 +19,19 @@ from local.testing import AirflowSystem
 pytestmark = [pytest.mark.servers, pytest.mark.airflow]
 
 
+def unhealthy(system: AirflowSystem) -> dict[str, str]:
+    """Components that are not well; the next heartbeat of one that another test has held up is waited for."""
+    deadline = time.monotonic() + 60
+    while True:
+        health = system.api.get("/api/v2/monitor/health").json()
+        assert set(health) == {"metadatabase", "scheduler", "triggerer", "dag_processor"}
+        found = {name: state["status"] for name, state in health.items() if state["status"] != "healthy"}
+        if not found or not process.wait_until(deadline, 0.5):
+            return found
+
+
 def test_every_component_is_healthy(airflow_system: AirflowSystem) -> None:
-    health = airflow_system.api.get("/api/v2/monitor/health").json()
-    assert {name: state["status"] for name, state in health.items()} == {
-        "metadatabase": "healthy",
-        "scheduler": "healthy",
-        "triggerer": "healthy",
-        "dag_processor": "healthy",
-    }
+    assert unhealthy(airflow_system) == {}
 
 
 def test_nothing_listens_beyond_loopback(airflow_system: AirflowSystem) -> None:
@@ -80,7 +86,7 @@ def test_killed_scheduler_comes_back_without_its_old_workers(airflow_system: Air
     before = psutil.Process(airflow_system.pid_of("scheduler")).children(recursive=True)
     airflow_system.restart_scheduler()
     assert not [p for p in before if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
-    assert airflow_system.api.get("/api/v2/monitor/health").json()["scheduler"]["status"] == "healthy"
+    assert "scheduler" not in unhealthy(airflow_system)
 
 
 def test_workers_of_a_killed_scheduler_can_be_kept(airflow_system: AirflowSystem) -> None:

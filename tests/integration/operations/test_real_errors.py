@@ -1,7 +1,5 @@
 """What the real servers answer when they refuse: each gets its class, without a look at the words."""
 
-import time
-
 import neo4j
 import psycopg
 import pytest
@@ -146,10 +144,8 @@ class TestRedis:
     def test_a_reply_that_does_not_come(self, client):
         given = {key: client.connection_pool.connection_kwargs[key] for key in ("host", "port", "password")}
         impatient = redis.Redis(**given, socket_timeout=0.1, retry=None)
-        started = time.monotonic()
         found = verdict(lambda: impatient.blpop(["errors:nothing"], timeout=3))
         assert found[:2] == (TIMEOUT, True)
-        assert time.monotonic() - started < 3
 
 
 class TestNeo4j:

@@ -9,6 +9,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from benchmarks.history import History, fill
 from include.operations.statistics import digest, tasks
 from include.operations.statistics.rollup import roll_up
+from tests.integration.operations.patience import patient_alerts
 
 pytestmark = pytest.mark.servers
 
@@ -31,6 +32,15 @@ values (%s, 1, '0-0', 9, 9, 0, '{}', %s, 1, 1, 1, 1, 1, 1, 0, true, 9, 0, '{}', 
 
 @pytest.fixture
 def warehouse(metadata_database, warehouse_database, alert_sink, monkeypatch):
+    class Clock(datetime):
+        """A session may begin in one week and end in the next."""
+
+        @classmethod
+        def now(cls, tz=None):
+            return NOW.astimezone(tz)
+
+    monkeypatch.setattr(tasks, "datetime", Clock)
+    patient_alerts(monkeypatch)
     for name, value in alert_sink.connections.items():
         monkeypatch.setenv(name, value)
     fill(metadata_database.admin_url, History(end=NOW, runs=400, tasks=2, days=30, dags=3))

@@ -12,7 +12,7 @@ from local.simulators.testing import AlertSink
 
 @pytest.fixture
 def webhook(alert_sink: AlertSink) -> WebhookClient:
-    return WebhookClient(alert_sink.settings.webhook_url, timeout=3, retry_handlers=[])
+    return WebhookClient(alert_sink.settings.webhook_url, timeout=60, retry_handlers=[])
 
 
 def test_a_message_arrives_in_the_webhooks_channel(webhook: WebhookClient, alert_sink: AlertSink) -> None:

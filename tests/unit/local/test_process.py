@@ -35,7 +35,7 @@ def test_spawned_child_has_its_own_group_and_log(tmp_path: Path) -> None:
             pass
         assert last_lines(tmp_path / "x.log") == "hello"
     finally:
-        process.stop_child(child, signal.SIGTERM, 5, 5)
+        process.stop_child(child, signal.SIGTERM, 60, 60)
     assert child.returncode == -signal.SIGTERM
 
 

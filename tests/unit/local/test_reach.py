@@ -49,7 +49,7 @@ def test_silent_servers_and_name_servers_take_no_longer_than_the_time_out(monkey
     silence = threading.Event()
 
     def silent(*_: object) -> socket.socket:
-        silence.wait(5)
+        silence.wait(120)
         raise TimeoutError
 
     monkeypatch.setattr(socket, "create_connection", silent)
@@ -57,8 +57,8 @@ def test_silent_servers_and_name_servers_take_no_longer_than_the_time_out(monkey
     variables = {"A": "redis://one", "B": "neo4j://two", "C": "postgres:///w"}
     begun = time.monotonic()
     found = reach.troubles(variables, {"redis": "A", "neo4j": "B", "warehouse": "C"})
-    assert time.monotonic() - begun < 2
     silence.set()
+    assert time.monotonic() - begun < 60, "two minutes each, had they been waited for"
     assert found == {
         "redis": "one:6379 cannot be reached: no answer within 0.2 s",
         "neo4j": "two:7687 cannot be reached: no answer within 0.2 s",

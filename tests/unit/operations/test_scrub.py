@@ -167,9 +167,11 @@ HOSTILE = [
 def test_hostile_text_takes_linear_time(piece):
     """Eight times the text takes about eight times as long; a quadratic pattern takes 64 times and minutes at 1 MB."""
     small, large = (piece * (size // len(piece)) for size in (25_000, 200_000))
-    times = []
-    for text in (small, large):
+
+    def seconds(text):
         start = time.process_time()
         scrub(text, limit=WIDE)
-        times.append(time.process_time() - start)
-    assert times[1] < 24 * times[0] + 0.02
+        return time.process_time() - start
+
+    # A busy machine disturbs one measurement or another, never all of them.
+    assert any(seconds(large) < 24 * seconds(small) + 0.02 for _ in range(5))

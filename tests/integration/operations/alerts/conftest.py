@@ -9,10 +9,10 @@ import pytest
 from psycopg.rows import dict_row
 
 from include.operations import alerts
-from include.operations.alerts import Problem, report
-from include.operations.alerts.channels import email, sentry, slack
+from include.operations.alerts import Problem
 from include.warehouse import schema
 from local.simulators.testing import AlertSink
+from tests.integration.operations.patience import patient_alerts
 
 TABLES = "ops.alert_event, ops.alert_outbox, ops.incident, ops.silence, ops.last_success"
 
@@ -78,13 +78,6 @@ class World:
         with psycopg.connect(self.url) as connection:
             connection.execute(statement, values or None)
 
-    def real_limits(self) -> None:
-        """The limits of production instead of those for a loaded machine."""
-        self.patch.setattr(report, "BUDGET_S", 4.8)
-        for module in (slack, email, sentry):
-            self.patch.setattr(module, "READ_S", 3.0)
-        self.patch.setattr(sentry, "_FLUSH_S", 2.0)
-
     def slack(self):
         return self.sink.slack_messages()
 
@@ -99,11 +92,7 @@ def world(warehouse_url, sink, monkeypatch, tmp_path):
     monkeypatch.setenv("ALERT_STATE_DIR", str(tmp_path / "alerts"))
     for name, value in sink.connections.items():
         monkeypatch.setenv(name, value)
-    # A loaded machine must not decide; the time limits have tests of their own.
-    monkeypatch.setattr(report, "BUDGET_S", 60.0)
-    for module in (slack, email, sentry):
-        monkeypatch.setattr(module, "READ_S", 30.0)
-    monkeypatch.setattr(sentry, "_FLUSH_S", 30.0)
+    patient_alerts(monkeypatch)
     made = World(warehouse_url, sink, monkeypatch)
     made.run(f"truncate {TABLES}")
     return made

@@ -81,18 +81,25 @@ def test_restore_into_an_empty_database(store, source, target):
 
 
 def test_counts_belong_to_the_dump_while_others_write(plain_store, source, scratch):
-    stop = threading.Event()
+    stop, written = threading.Event(), threading.Semaphore(0)
 
     def write():
         with source.connect(autocommit=True) as connection:
             while not stop.is_set():
                 connection.execute("insert into vms.twin select generate_series(1, 50)")
+                written.release()
                 connection.execute("update vms.person set name = name || 'x' where id % 7 = 0")
+
+    def back_up_anew():
+        while written.acquire(blocking=False):
+            pass
+        assert written.acquire(timeout=60), "the writer does not write"
+        return back_up(plain_store, source)
 
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        manifests = [back_up(plain_store, source) for _ in range(3)]
+        manifests = [back_up_anew() for _ in range(3)]
     finally:
         stop.set()
         writer.join()

@@ -99,7 +99,7 @@ def test_changes_of_many_processes_all_count(client, redis_server):
         racer.start()
     start.set()
     for racer in racers:
-        racer.join(30)
+        racer.join(60)
     assert RedisStore(client).load("google")[0].in_a_row == 100
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from include.operations.watchdog import outside
 from include.operations.watchdog.outside import BAD, NO_PING, UNTOLD, WELL
+from tests.integration.operations.patience import patient_alerts
 
 pytestmark = pytest.mark.servers
 
@@ -49,6 +50,7 @@ class Outside:
 def cron(airflow, alert_sink, monkeypatch, tmp_path):
     for name, value in alert_sink.connections.items():
         monkeypatch.setenv(name, value)
+    patient_alerts(monkeypatch)
     # Nothing of Airflow's is needed, and nothing of the warehouse.
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", DOWN)
     monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql+psycopg2://nobody:wrong@127.0.0.1:1/airflow")

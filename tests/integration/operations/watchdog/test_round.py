@@ -9,6 +9,7 @@ import redis
 from include.connections import warehouse
 from include.operations.errors import classify
 from include.operations.watchdog import metadata_checks, store, tasks, watch
+from tests.integration.operations.patience import patient_alerts
 
 pytestmark = pytest.mark.servers
 
@@ -63,6 +64,7 @@ def world(airflow, alert_sink, warehouse_database, redis_server, monkeypatch, tm
     monkeypatch.setenv("ALERT_BURST_S", "0")
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
     monkeypatch.setenv("ALERT_STATE_DIR", str(tmp_path / "alerts"))
+    patient_alerts(monkeypatch)
     with redis.Redis.from_url(redis_server.url) as client:
         client.flushdb()
     return World(airflow, alert_sink, warehouse_database.url, monkeypatch)
