@@ -1,6 +1,6 @@
 """Make the data of a simulated organisation.
 
-python -m local.salesforce.generate --percent 1 --seed 7 --into DIRECTORY [--defects FILE]
+python -m local.salesforce.generate --into DIRECTORY [--percent 1] [--seed 7] [--defects FILE] [--npsp FILE]
 """
 
 from __future__ import annotations
@@ -8,12 +8,15 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, fields
 from datetime import datetime
 from pathlib import Path
 
 from local.salesforce.generator import NOW, Defect, defects, tables
+from local.salesforce.importer import import_npsp
 from local.salesforce.store import Store
 
 
@@ -37,24 +40,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=7, help="the same seed gives the same organisation")
     parser.add_argument("--into", type=Path, required=True, help="directory of the simulator's data; must be empty")
     parser.add_argument("--defects", type=Path, help="also write what is wrong with which record, as CSV")
+    parser.add_argument(
+        "--npsp", type=Path, help="add the sample of the Nonprofit Success Pack (datasets/1k, a SQL dump)"
+    )
     options = parser.parse_args(arguments)
     if options.into.exists() and any(options.into.iterdir()):
         print(f"{options.into} is not empty: name a new directory, or remove its files first", file=sys.stderr)
         return 2
     try:
         found = defects(options.seed, options.percent)
-    except ValueError as error:
+        with closing(Store(options.into)) as store:
+            counts = Counter(fill(store, options.seed, options.percent))
+            if options.npsp:
+                counts.update(import_npsp(store, options.npsp))
+        if options.defects:
+            write_manifest(options.defects, found)
+    except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
-    store = Store(options.into)
-    try:
-        for name, count in fill(store, options.seed, options.percent).items():
-            print(f"{name:<24} {count:>9,}")
-    finally:
-        store.close()
-    if options.defects:
-        write_manifest(options.defects, found)
-    print(f"{'defects':<24} {len(found):>9,}")
+    for name, count in {**counts, "defects": len(found)}.items():
+        print(f"{name:<24} {count:>9,}")
     return 0
 
 

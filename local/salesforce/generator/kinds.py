@@ -55,6 +55,7 @@ BAD_EMAILS = (
     "jane.doe@", "@example.org", "n/a", "jane doe@example.org", "jane@@example.org", "None", "jane@example..org",
 )  # fmt: skip
 BAD_PHONES = ("ask her husband", "n/a", "None", "816-555-CALL", "----")
+BAD_DATES = ("2024-02-30", "14.03.2024", "soon", "None")
 BAD_BIRTHDATES = ("0019-03-12", "2999-01-01", "2187-07-04")
 LONG_TITLE = "Senior Associate Vice President of Community Partnerships, Workforce Development and Volunteer Engagement"
 
@@ -254,8 +255,13 @@ VOLUNTEERS = (
         note="6.8",
     ),
     Kind(
-        "negative_sessions", "volunteer", "Number_of_Attended_Volunteer_Sessions__c", M,
-        one_of("Number_of_Attended_Volunteer_Sessions__c", -3), overlay=True, expected=lambda _: 0, note="5.7",
+        "negative_sessions", "volunteer", "Number_of_Attended_Volunteer_Sessions__c", F,
+        one_of("Number_of_Attended_Volunteer_Sessions__c", -3), "OUT_OF_RANGE", overlay=True, expected=lambda _: 0,
+        note="5.7",
+    ),
+    Kind(
+        "bad_mailchimp_date", "volunteer", "Last_Mailchimp_Email_Date__c", F,
+        one_of("Last_Mailchimp_Email_Date__c", *BAD_DATES), "INVALID_DATE", overlay=True,
     ),
     Kind(
         "affiliated_to_nowhere", "volunteer", "npsp__Primary_Affiliation__c", P,

@@ -82,7 +82,8 @@ _VOLUNTEER = (
     formula("Last_Activity_Date__c", "date"),
     formula("Last_Non_Internal_Email_Activity__c", "date"),
     date("Last_Email_Message__c"),
-    date("Last_Mailchimp_Email_Date__c"),
+    # Text, written by an integration: now and then it holds no date.
+    text("Last_Mailchimp_Email_Date__c", 40),
     picklist("Connector_Active_Subscription__c", "ACTIVE", "INACTIVE", "NONE"),
     text("Connector_Active_Subscription_Name__c"),
     text("Connector_Affiliations__c"),
