@@ -6,4 +6,4 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE_DIR = ROOT / ".local"
-PARTS = ("postgres", "redis", "neo4j", "alert-sink", "airflow")
+PARTS = ("postgres", "redis", "neo4j", "alert-sink", "salesforce", "airflow")

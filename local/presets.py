@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from local import envfile
 from local.files import read_json
+from local.salesforce.settings import CONNECTION as SALESFORCE
 from local.simulators.settings import SENTRY, SLACK, SMTP
 
 METADATA = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
@@ -33,6 +34,7 @@ _KEPT_SECRET = {
     SLACK: "alert-sink.slack_token",
     SMTP: "alert-sink.smtp_password",
     SENTRY: "alert-sink.sentry_key",
+    SALESFORCE: "salesforce.consumer_secret",
 }
 # Which variables stand for which part.
 _NEEDED = {
@@ -40,6 +42,7 @@ _NEEDED = {
     "redis": (REDIS,),
     "neo4j": (NEO4J,),
     "alert-sink": (SLACK, SMTP, SENTRY),
+    "salesforce": (SALESFORCE,),
 }
 # The servers by the names people use, the variable of each, and the port where one has none.
 SERVERS = {

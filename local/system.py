@@ -31,6 +31,8 @@ from local.layout import PARTS, ROOT, STATE_DIR
 from local.part import CancelledError, Part
 from local.presets import Presets
 from local.progress import Event, Report, State, quiet
+from local.salesforce.part import SalesforcePart
+from local.salesforce.settings import ADMIN as SALESFORCE_ADMIN
 from local.servers import Neo4jServer, PostgresServer, RedisServer, Server
 from local.servers.postgres import READER, SCRATCH, UPKEEP, binaries
 from local.simulators.part import AlertSinkServer
@@ -67,7 +69,8 @@ class LocalSystem:
         self._redis = RedisServer(self.state_dir, usual_port=usual_ports, report=report)
         self._neo4j = Neo4jServer(self.state_dir, usual_port=usual_ports, report=report)
         self._alerts = AlertSinkServer(self.state_dir, usual_port=usual_ports, report=report)
-        own: list[Server] = [self._postgres, self._redis, self._neo4j, self._alerts]
+        self._salesforce = SalesforcePart(self.state_dir, usual_port=usual_ports, report=report)
+        own: list[Server] = [self._postgres, self._redis, self._neo4j, self._alerts, self._salesforce]
         self.servers = [server for server in own if server.name in parts and server.name not in self.external]
         self.home = AirflowHome(self.state_dir, root, usual_port=usual_ports)
         self.components: list[Component] = (
@@ -97,6 +100,8 @@ class LocalSystem:
         if self._alerts in self.servers:
             # Without the part there is nobody to receive: no connection then, and alerts say so.
             conns |= {**self._alerts.connections, **given, INBOX: self._alerts.url}
+        if self._salesforce in self.servers:
+            conns |= {**self._salesforce.connections, **given, SALESFORCE_ADMIN: self._salesforce.admin_url}
         if not self._presets.replaces("postgres"):
             conns[presets.SCRATCH] = given.get(presets.SCRATCH) or _scheme(
                 "postgres", self._postgres.url_of("postgres", SCRATCH)

@@ -16,6 +16,7 @@ import psutil
 from local import launcher, process
 from local.declared import login
 from local.launcher import Launch
+from local.salesforce.testing import SalesforceServer
 from local.simulators.testing import AlertSink
 
 # Tests destroy data: servers and settings of the person who runs them are none of their business.
@@ -90,6 +91,11 @@ class AirflowSystem:
     def alerts(self) -> AlertSink:
         """What has arrived at the simulated Slack, mail server and Sentry, and how they behave."""
         return AlertSink.attach(self.env)
+
+    @property
+    def salesforce(self) -> SalesforceServer:
+        """The simulated Salesforce: its records, its clock, what was asked of it."""
+        return SalesforceServer.attach(self.env)
 
     @property
     def supervisor_log(self) -> Path:

@@ -26,6 +26,8 @@ class Database:
         self.directory = directory or self._temporary or Path()
         self.directory.mkdir(parents=True, exist_ok=True)
         self._path = self.directory / _FILE
+        # What SQLite puts beside it gets the same mode: test data of people, too, is for its owner only.
+        self._path.touch(mode=0o600)
         self._lock = threading.RLock()
         self._depth = 0
         self._readers = threading.local()

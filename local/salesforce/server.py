@@ -14,6 +14,7 @@ from aiohttp import hdrs, web
 from local.salesforce import admin, oauth
 from local.salesforce.answer import Answer, Call
 from local.salesforce.errors import ApiError
+from local.salesforce.generate import fill
 from local.salesforce.org import ORG, Org
 from local.salesforce.quotas import CALLS
 from local.salesforce.requests import Entry
@@ -40,7 +41,9 @@ class SalesforceSimulator:
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
-        """Begin to answer."""
+        """Fill an empty organisation if the settings say so, and begin to answer."""
+        if self.settings.demo_percent:
+            await self.org.run(_fill, self.org, self.settings.demo_percent)
         app = web.Application(client_max_size=_MOST_BYTES, middlewares=[_logged, _misbehaving, _guarded])
         app[ORG] = self.org
         app.on_response_prepare.append(_headers)
@@ -67,6 +70,13 @@ class SalesforceSimulator:
             await self._runner.cleanup()
         self._socket.close()
         self.org.close()
+
+
+def _fill(org: Org, percent: float) -> None:
+    if not any(org.store.count(meta.name, deleted=True) for meta in org.store.catalog):
+        # A start that was interrupted begins anew.
+        with org.store.transaction():
+            fill(org.store, percent=percent, now=org.clock.now())
 
 
 # --- what happens around every request -------------------------------------------------------------

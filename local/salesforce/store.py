@@ -47,6 +47,12 @@ class Store:
             self.catalog = schema.open_catalog(db, self._standard)
             self._next_visible = _first_pending(db)
 
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make all changes within the block one: others see all of them or none."""
+        with self._writing():
+            yield
+
     @property
     def directory(self) -> Path:
         """Where the file lies; spooled results may lie there as well."""
