@@ -25,7 +25,7 @@ BLANKS: Final = " \t\n\r\x0b\x0c\u00a0"
 _PLACEHOLDER: Final = re.compile(r"\{([A-Za-z][A-Za-z0-9_.]*)\}")
 _CASTS: Final = {
     Kind.TEXT: "{}",
-    Kind.ID: "{}",
+    Kind.ID: "CASE length({}) WHEN 15 THEN vms.id18({}) ELSE {} END",
     Kind.INTEGER: "{}::numeric::bigint",
     Kind.NUMBER: "{}::numeric",
     Kind.BOOLEAN: "{}::boolean",
@@ -48,7 +48,7 @@ def text_of(name: str) -> sql.Composed:
 
 def cast(field: Field) -> sql.Composed:
     """The value of a field in the type of its kind; the text must be good."""
-    return sql.SQL(_CASTS[field.kind]).format(text_of(field.name))
+    return sql.SQL(_CASTS[field.kind].replace("{}", "{0}")).format(text_of(field.name))
 
 
 def expression(spec: SyncObject, text: str, render: Render = cast) -> sql.Composed:

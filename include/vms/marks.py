@@ -29,14 +29,26 @@ def write(connection: psycopg.Connection, spec: SyncObject) -> None:
     """Fill `_marks`: older versions of a record that came more than once, then what the rules say."""
     marks, staged = staging.table(spec, "_marks"), staging.table(spec)
     connection.execute(sql.SQL("TRUNCATE {}").format(marks))
-    stamp = spec.by_name["SystemModstamp"]
+    # The first 15 characters are the record, with or without the three of the checksum.
     connection.execute(
         sql.SQL(
-            "INSERT INTO {marks} (row_no, mark, problems) SELECT row_no, 'superseded', '{{}}' FROM (SELECT c.row_no,"
-            ' row_number() OVER (PARTITION BY c."Id" ORDER BY {newest} DESC NULLS LAST, c.row_no DESC) AS place'
-            ' FROM {rows} WHERE c."Id" IN (SELECT "Id" FROM {staged} GROUP BY "Id" HAVING count(*) > 1)) AS versions'
-            " WHERE place > 1"
-        ).format(marks=marks, staged=staged, newest=_safe(spec)(stamp), rows=_cleaned(spec, ("Id", "SystemModstamp")))
+            """
+            INSERT INTO {marks} (row_no, mark, problems)
+            SELECT row_no, 'superseded', '{{}}' FROM (
+                SELECT c.row_no, row_number() OVER (
+                    PARTITION BY CASE WHEN length(c."Id") IN (15, 18) THEN left(c."Id", 15) ELSE c."Id" END
+                    ORDER BY {newest} DESC NULLS LAST, c.row_no DESC
+                ) AS place
+                FROM {rows}
+                WHERE left(c."Id", 15) IN (SELECT left("Id", 15) FROM {staged} GROUP BY 1 HAVING count(*) > 1)
+            ) AS versions WHERE place > 1
+            """
+        ).format(
+            marks=marks,
+            staged=staged,
+            newest=_safe(spec)(spec.by_name["SystemModstamp"]),
+            rows=_cleaned(spec, ("Id", "SystemModstamp")),
+        )
     )
     connection.execute(_marking(spec))
 
@@ -53,21 +65,29 @@ def _marking(spec: SyncObject) -> sql.Composed:
     system = [one.number for one in found if one.field in ("Id", "SystemModstamp")]
     rejecting = [one.number for one in found if one.action is Action.REJECT]
     return sql.SQL(
-        "INSERT INTO {marks} (row_no, id, system_modstamp, mark, problems)"
-        " SELECT row_no, id, system_modstamp, CASE WHEN problems && {system} THEN 'rejected' WHEN gone THEN 'deleted'"
-        " WHEN outside THEN 'left' WHEN problems && {rejecting} THEN 'rejected' END, problems"
-        " FROM (SELECT c.row_no, CASE WHEN NOT {bad_id} THEN {id} END AS id,"
-        " CASE WHEN NOT {bad_stamp} THEN {stamp} END AS system_modstamp, coalesce({gone}, false) AS gone,"
-        " {left} AS outside, array_remove(ARRAY[{problems}]::int[], NULL) AS problems"
-        " FROM {rows} WHERE {gone} OR {left} OR {any}) AS marked ON CONFLICT DO NOTHING"
+        """
+        INSERT INTO {marks} (row_no, id, system_modstamp, mark, problems)
+        SELECT row_no, id, system_modstamp,
+            CASE
+                WHEN problems && {system} THEN 'rejected'
+                WHEN gone THEN 'deleted'
+                WHEN outside THEN 'left'
+                WHEN problems && {rejecting} THEN 'rejected'
+            END,
+            problems
+        FROM (
+            SELECT c.row_no, {id} AS id, {stamp} AS system_modstamp, coalesce({gone}, false) AS gone, {left} AS outside,
+                array_remove(ARRAY[{problems}]::int[], NULL) AS problems
+            FROM {rows} WHERE {gone} OR {left} OR {any}
+        ) AS marked
+        ON CONFLICT DO NOTHING
+        """
     ).format(
         marks=staging.table(spec, "_marks"),
         system=sql.SQL("{}::int[]").format(sql.Literal(system)),
         rejecting=sql.SQL("{}::int[]").format(sql.Literal(rejecting)),
-        bad_id=_bad(spec, "Id"),
-        id=text_of("Id"),
-        bad_stamp=_bad(spec, "SystemModstamp"),
-        stamp=_typed(spec, "SystemModstamp"),
+        id=_safe(spec)(spec.by_name["Id"]),
+        stamp=_safe(spec)(spec.by_name["SystemModstamp"]),
         gone=gone,
         left=left,
         problems=problems,
@@ -110,7 +130,3 @@ def _safe(spec: SyncObject) -> Render:
         return sql.SQL("CASE WHEN NOT {} THEN {} END").format(bad, cast(field))
 
     return render
-
-
-def _typed(spec: SyncObject, name: str) -> sql.Composed:
-    return cast(spec.by_name[name])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from include.vms import merge_sql, state, tombstones
+from include.vms import children, flags, merge_sql, quarantine, state, tombstones
 
 if TYPE_CHECKING:
     import psycopg
@@ -15,67 +15,87 @@ if TYPE_CHECKING:
     from include.vms.contracts import Connect, Manifest
     from include.vms.spec import SyncObject, Table
 
-_COUNTS = ("inserted", "updated", "unchanged", "deleted", "restored", "left_filter", "rejected", "flagged")
+_COUNTS: Final = ("inserted", "updated", "unchanged", "deleted", "restored", "left_filter", "rejected", "flagged")
+# Sorting and hashing a whole object in memory; the server frees it at the end of each statement.
+_WORK_MEM: Final = "64MB"
 
 
 def merge(connect: Connect, spec: SyncObject, manifest: Manifest) -> Manifest:
-    """Publish what is staged; the manifest is given the exact counts."""
+    """Publish what is staged; the manifest is given the exact counts.
+
+    A second try after a commit whose answer was lost finds the work done, and returns its counts.
+
+    Raises:
+        LeaseLost: another run has taken over; nothing was published.
+    """
     with connect() as connection:
-        publish(connection, spec, manifest)
+        state.fence(connection, spec.name, manifest.epoch)
+        if state.load(connection, spec.name).phase is None:
+            _read_counts(connection, manifest)
+        else:
+            publish(connection, spec, manifest)
+            state.publish(connection, manifest)
+            _write_counts(connection, manifest)
     return manifest
 
 
 def publish(connection: psycopg.Connection, spec: SyncObject, manifest: Manifest) -> None:
-    """The statements of a merge, in the caller's transaction."""
-    state.fence(connection, manifest.object, manifest.epoch)
+    """Bring the record tables to what is staged, in the caller's transaction, and count it into the manifest."""
+    connection.execute("SELECT set_config('work_mem', %s, true)", [_WORK_MEM])
     _lock(connection, spec)
+    stale = {}
     for table in merge_sql.publishing_order(spec):
-        counts = _upsert(connection, spec, table)
+        counts, stale[table.name] = _upsert(connection, spec, table)
         if table == spec.table:
             manifest.counts.update(counts)
+            manifest.counts["unchanged"] = manifest.counts["good"] - sum(counts.values())
+    for child in spec.children:
+        children.replace(connection, spec, child, stale=stale[child.parent])
     manifest.counts.update(tombstones.apply(connection, spec))
-    _finish(connection, manifest)
+    quarantine.record(connection, spec, manifest)
+    manifest.counts["flagged"] = flags.record(connection, spec, manifest)
 
 
 def _lock(connection: psycopg.Connection, spec: SyncObject) -> None:
     """Keep other writers out of the tables until the end; readers and foreign keys go on.
 
-    MERGE does not wait for a row that somebody else is inserting; a shared table has several writers.
+    MERGE does not wait for a row that somebody else is inserting, and a shared table has several writers.
     """
     tables = sql.SQL(", ").join(merge_sql.target(table) for table in sorted(spec.tables, key=lambda one: one.name))
     connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(tables))
 
 
-def _upsert(connection: psycopg.Connection, spec: SyncObject, table: Table) -> dict[str, int]:
-    restored = _scalar(connection, merge_sql.restored(spec, table))
-    found = connection.execute(
+def _upsert(connection: psycopg.Connection, spec: SyncObject, table: Table) -> tuple[dict[str, int], bool]:
+    """Write one table; returns the counts, and whether a staged row was older than the stored one."""
+    restored, stale = _row(connection, merge_sql.stored(spec, table))
+    inserted, written = _row(
+        connection,
         sql.SQL(
             "WITH done AS ({} RETURNING merge_action() AS action)"
             " SELECT count(*) FILTER (WHERE action = 'INSERT'), count(*) FROM done"
-        ).format(merge_sql.upsert(spec, table))
-    ).fetchone()
-    inserted, written = found or (0, 0)
-    return {"inserted": inserted, "updated": written - inserted - restored, "restored": restored}
-
-
-def _finish(connection: psycopg.Connection, manifest: Manifest) -> None:
-    """Move the watermark, clear the checkpoint, note the counts."""
-    counts = manifest.counts
-    counts["unchanged"] = counts["good"] - counts["inserted"] - counts["updated"] - counts["restored"]
-    state.publish(connection, manifest)
-    names = [name for name in _COUNTS if name in counts]
-    connection.execute(
-        sql.SQL("UPDATE ops.sync_run SET {}, notes = {} WHERE object = {} AND run_id = {}").format(
-            sql.SQL(", ").join(
-                sql.SQL("{} = {}").format(sql.Identifier(name), sql.Literal(counts[name])) for name in names
-            ),
-            sql.Literal(Jsonb(manifest.notes)),
-            sql.Literal(manifest.object),
-            sql.Literal(manifest.run),
-        )
+        ).format(merge_sql.upsert(spec, table)),
     )
+    return {"inserted": inserted, "updated": written - inserted - restored, "restored": restored}, stale > 0
 
 
-def _scalar(connection: psycopg.Connection, statement: sql.Composed) -> int:
+def _write_counts(connection: psycopg.Connection, manifest: Manifest) -> None:
+    values: dict[str, Any] = {name: manifest.counts[name] for name in _COUNTS} | {"notes": Jsonb(manifest.notes)}
+    settings = sql.SQL(", ").join(sql.SQL("{} = {}").format(sql.Identifier(n), v) for n, v in values.items())
+    connection.execute(sql.SQL("UPDATE ops.sync_run SET {} WHERE {}").format(settings, _run(manifest)))
+
+
+def _read_counts(connection: psycopg.Connection, manifest: Manifest) -> None:
+    columns = sql.SQL(", ").join(map(sql.Identifier, _COUNTS))
+    found = _row(connection, sql.SQL("SELECT {} FROM ops.sync_run WHERE {}").format(columns, _run(manifest)))
+    manifest.counts.update(zip(_COUNTS, found, strict=True))
+
+
+def _run(manifest: Manifest) -> sql.Composed:
+    return sql.SQL("object = {} AND run_id = {}").format(manifest.object, manifest.run)
+
+
+def _row(connection: psycopg.Connection, statement: sql.Composed) -> tuple[Any, ...]:
     found = connection.execute(statement).fetchone()
-    return int(found[0]) if found else 0
+    if found is None:
+        raise LookupError("a statement that gives one row gave none")
+    return found

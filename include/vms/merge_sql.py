@@ -33,7 +33,7 @@ def good(spec: SyncObject, names: Iterable[str]) -> sql.Composed:
     )
     return sql.SQL(
         "(SELECT s.row_no, m.problems, {columns} FROM {staged} AS s LEFT JOIN {marks} AS m USING (row_no)"
-        " WHERE m.mark IS NULL OFFSET 0) AS c"
+        " WHERE m.out IS NOT TRUE OFFSET 0) AS c"
     ).format(columns=columns, staged=staging.table(spec), marks=staging.table(spec, "_marks"))
 
 
@@ -100,13 +100,17 @@ def upsert(spec: SyncObject, table: Table) -> sql.Composed:
     )
 
 
-def restored(spec: SyncObject, table: Table) -> sql.Composed:
-    """How many of the good rows are stored as deleted."""
-    rows = good(spec, ["SystemModstamp"])
+def stored(spec: SyncObject, table: Table) -> sql.Composed:
+    """Of the good rows: how many are stored as deleted and come back, and how many are stored in a newer version."""
     return sql.SQL(
-        "SELECT count(*) FROM {} AS t JOIN {} ON t.salesforce_id = {} WHERE t.deleted_at IS NOT NULL"
-        " AND {} >= t.system_modstamp"
-    ).format(target(table), rows, cast(spec.by_name["Id"]), cast(spec.by_name["SystemModstamp"]))
+        "SELECT count(*) FILTER (WHERE t.deleted_at IS NOT NULL AND {stamp} >= t.system_modstamp),"
+        " count(*) FILTER (WHERE {stamp} < t.system_modstamp) FROM {target} AS t JOIN {rows} ON t.salesforce_id = {id}"
+    ).format(
+        target=target(table),
+        rows=good(spec, ["SystemModstamp"]),
+        id=cast(spec.by_name["Id"]),
+        stamp=cast(spec.by_name["SystemModstamp"]),
+    )
 
 
 def _unlinked(table: Table) -> list[sql.Composed]:

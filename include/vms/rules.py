@@ -38,7 +38,7 @@ class Test:
     """One way in which a value can be bad.
 
     Args:
-        code: as in a quarantine row, e.g. INVALID_DATE; a flag's issue type is the same in lower case.
+        code: as in a quarantine row, e.g. INVALID_DATE; the issue type when it is only flagged.
         words: what is wrong, for a person; `{field}` is the field's name.
         sql: an expression that is true for a bad text; VALUE is the text, which is not null.
         polars: the same for a column of texts.
@@ -121,7 +121,7 @@ RULES: Final[dict[Rule, Test]] = {
     ),
 }
 _MISSING: Final = "{field} is empty"
-TRUNCATED: Final = "TRUNCATED"
+TRUNCATED: Final = "truncated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +140,6 @@ class Finding:
     severity: str = "warning"
     flag: bool = False  # a data-quality flag of the object module
     keeps_out: bool = False  # the value cannot be used: the row is rejected, or goes on without it
-
-    @property
-    def issue_type(self) -> str:
-        """The code as the type of a data-quality flag."""
-        return self.code if self.flag else self.code.lower()
 
 
 @lru_cache(maxsize=64)

@@ -35,9 +35,10 @@ def create(connection: psycopg.Connection, spec: SyncObject) -> None:
         "": sql.SQL("{}, row_no bigint GENERATED ALWAYS AS IDENTITY").format(fields),
         "_ids": sql.SQL('"Id" text, "SystemModstamp" text'),
         "_deleted": sql.SQL("id text NOT NULL, deleted_at text NOT NULL, swept boolean NOT NULL DEFAULT false"),
-        # mark: superseded, deleted, left or rejected; null: published, with flags.
+        # mark: superseded, deleted, left or rejected, and then `out`; null: published, with flags.
         "_marks": sql.SQL(
-            "row_no bigint PRIMARY KEY, id text, system_modstamp timestamptz, mark text, problems int[] NOT NULL"
+            "row_no bigint PRIMARY KEY, id text, system_modstamp timestamptz, mark text, problems int[] NOT NULL,"
+            " out boolean GENERATED ALWAYS AS (mark IS NOT NULL) STORED"
         ),
     }
     for side in _SIDES:

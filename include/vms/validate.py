@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from psycopg import sql
 
 from include.operations.errors import ErrorClass, InputRejected, PipelineError
-from include.vms import marks, staging
+from include.vms import marks, staging, state
 from include.vms.contracts import Accept
 from include.vms.merge_sql import target
 from include.vms.rules import findings
@@ -55,15 +55,13 @@ def validate(connect: Connect, spec: SyncObject, manifest: Manifest) -> Manifest
         StagingLost: the staging table does not hold what was read.
     """
     with connect() as connection:
+        state.fence(connection, spec.name, manifest.epoch)
         _check_staged(connection, spec, manifest)
         marks.write(connection, spec)
         manifest.counts.update(_count(connection, spec, manifest.read))
         reasons = _commonest(connection, spec)
         known, going = _going(connection, spec)
-        connection.execute(
-            "UPDATE ops.sync_state SET phase = 'validated' WHERE object = %s AND epoch = %s",
-            [manifest.object, manifest.epoch],
-        )
+        state.set_phase(connection, spec.name, manifest.epoch, state.VALIDATED)
     _judge_rejected(spec, manifest, reasons)
     _judge_deleted(spec, manifest, known, going)
     return manifest

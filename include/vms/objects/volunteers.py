@@ -166,8 +166,13 @@ OBJECT = SyncObject(
             severity="info",
         ),
         *(
-            Flag("truncated_skill", field, f"vms.has_long_skill({{{field}}})", "a skill has more than 200 characters")
-            for field in ("Volunteer_Skills__c", "Volunteer_Skills_Text__c")
+            Flag(
+                "truncated_skill",
+                field,
+                f"vms.has_long_skill({{{field}}}, '{separators}')",
+                "a skill has more than 200 characters",
+            )
+            for field, separators in (("Volunteer_Skills__c", ";"), ("Volunteer_Skills_Text__c", "[;,]"))
         ),
     ),
     after=("districts", "organizations", "schools"),

@@ -13,6 +13,7 @@ from psycopg import sql
 from include.vms import merge, staging, validate
 from include.vms.contracts import Manifest, Mode
 from include.vms.spec import SyncObject
+from local.salesforce.ids import to_18
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -23,8 +24,8 @@ def stamp(minutes: float = 0) -> str:
 
 
 def record_id(prefix: str, number: int) -> str:
-    """An id of 18 characters; its first 15 have no upper case, so the last three are A."""
-    return f"{prefix}{number:012d}AAA"
+    """The id of a number, of 18 characters."""
+    return to_18(f"{prefix}{number:012d}")
 
 
 def csv_bytes(spec: SyncObject, rows: Iterable[Mapping[str, Any]]) -> bytes:
@@ -52,7 +53,7 @@ class Warehouse:
         with psycopg.connect(self.url) as connection:
             yield connection
 
-    def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    def rows(self, query: Any, *parameters: Any) -> list[tuple[Any, ...]]:
         """The rows of a query."""
         with self.connect() as connection:
             return connection.execute(query, parameters or None).fetchall()
@@ -83,8 +84,7 @@ class Warehouse:
             object=spec.name,
             run=run,
             epoch=epoch,
-            mode=Mode.INCREMENTAL,
-            **{"read": read, "window_to": START.isoformat()} | manifest,
+            **{"mode": Mode.INCREMENTAL, "read": read, "window_to": START.isoformat()} | manifest,
         )
 
     @staticmethod
