@@ -73,7 +73,7 @@ def time_zone() -> str:
         # Beyond the check that there is such a zone: the name becomes part of SQL.
         if _ZONE_NAME.fullmatch(name):
             return ZoneInfo(name).key
-    except (ZoneInfoNotFoundError, OSError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):
         pass
     raise ValueError(f"{TIME_ZONE_VARIABLE}={name!r} is no time zone; give an IANA name like {_TIME_ZONE}")
 

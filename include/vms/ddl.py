@@ -180,8 +180,9 @@ def _child_table(found: sa.MetaData, child: ChildSet) -> None:
 
     parent = _column(PARENT, Kind.ID, False, f"{child.parent} it belongs to", primary_key=True)
     columns = [
-        _column(each.name, each.kind, each.nullable, each.comment, primary_key=each.name in child.key)
+        _column(each.name, each.kind, each.nullable and not in_key, each.comment, primary_key=in_key)
         for each in child.columns
+        for in_key in [each.name in child.key]
     ]
     target = f"{SCHEMA}.{child.parent}.{KEY}"
     key = sa.ForeignKeyConstraint([PARENT], [target], name=f"{child.name}_{PARENT}_fkey")
