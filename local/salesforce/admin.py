@@ -2,6 +2,7 @@
 
 Every request carries the admin key (`Authorization: Bearer KEY` or `?key=KEY`).
 GET /admin/state · POST /admin/reset · POST /admin/clock · POST /admin/records · POST /admin/schema ·
+POST /admin/load · POST /admin/live ·
 POST /admin/quotas · POST /admin/sessions · POST /admin/replication · POST /admin/locators/expire ·
 GET, DELETE /admin/requests · GET /admin/objects/NAME
 """
@@ -16,6 +17,7 @@ from typing import Any
 
 from aiohttp import web
 
+from local.salesforce import generate, live
 from local.salesforce.clock import parse, stamp
 from local.salesforce.errors import ApiError
 from local.salesforce.metadata import field_from_json
@@ -33,6 +35,8 @@ def routes() -> list[web.RouteDef]:
         web.post("/admin/clock", _handler(_clock)),
         web.post("/admin/records", _handler(_records)),
         web.post("/admin/schema", _handler(_schema)),
+        web.post("/admin/load", _handler(_load)),
+        web.post("/admin/live", _handler(_live)),
         web.post("/admin/quotas", _handler(_quotas)),
         web.post("/admin/sessions", _handler(_sessions)),
         web.post("/admin/replication", _handler(_replication)),
@@ -130,6 +134,17 @@ async def _schema(org: Org, given: Mapping[str, Any]) -> dict[str, Any]:
         case other:
             raise ValueError(f"{other}: add, remove or change")
     return {}
+
+
+async def _load(org: Org, given: Mapping[str, Any]) -> dict[str, int]:
+    """Generate an organisation: `percent`, `seed`. Returns the records of each object."""
+    return await org.run(generate.fill, org.store, int(given.get("seed", 7)), float(given.get("percent", 1)))
+
+
+async def _live(org: Org, given: Mapping[str, Any]) -> dict[str, int]:
+    """Let `minutes` pass in which people work, `per_minute` changes in each. Returns what they did."""
+    pace = float(given.get("per_minute", live.PER_MINUTE))
+    return await org.run(live.step, org.store, float(given["minutes"]), per_minute=pace)
 
 
 async def _quotas(org: Org, given: Mapping[str, Any]) -> dict[str, Any]:

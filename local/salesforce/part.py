@@ -20,6 +20,8 @@ from local.servers.base import NotReadyError, Server
 # Size of the organisation at the first start, in percent of the real one.
 PERCENT = "SALESFORCE_DEMO_PERCENT"
 _USUAL_PERCENT = "1"
+# Whether records change while time passes: 1 or true.
+LIVE = "SALESFORCE_LIVE"
 
 
 class SalesforcePart(Server):
@@ -39,7 +41,13 @@ class SalesforcePart(Server):
             key = f"{self.name}.{name}"
             # Making a key pair takes a while: only when there is none.
             made[name] = str(kept[key]) if key in kept else self._secrets.get_or_make(key, make())
-        return Settings.make(port=self.port, directory=str(self.directory), demo_percent=self._percent(), **made)
+        return Settings.make(
+            port=self.port,
+            directory=str(self.directory),
+            demo_percent=self._percent(),
+            live=os.environ.get(LIVE, "").lower() in ("1", "true"),
+            **made,
+        )
 
     @property
     def url(self) -> str:

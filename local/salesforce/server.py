@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from email.utils import format_datetime
 
 from aiohttp import hdrs, web
 
-from local.salesforce import admin, oauth
+from local.salesforce import admin, live, oauth
 from local.salesforce.answer import Answer, Call
 from local.salesforce.errors import ApiError
 from local.salesforce.generate import fill
@@ -39,6 +41,7 @@ class SalesforceSimulator:
         self.settings = replace(settings, port=int(self._socket.getsockname()[1]))
         self.org = Org(self.settings)
         self._runner: web.AppRunner | None = None
+        self._live: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Fill an empty organisation if the settings say so, and begin to answer."""
@@ -63,9 +66,15 @@ class SalesforceSimulator:
         )
         await self._runner.setup()
         await web.SockSite(self._runner, self._socket).start()
+        if self.settings.live:
+            self._live = asyncio.create_task(live.run(self.org.store))
 
     async def stop(self) -> None:
         """Stop answering."""
+        if self._live is not None:
+            self._live.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._live
         if self._runner is not None:
             await self._runner.cleanup()
         self._socket.close()

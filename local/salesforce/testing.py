@@ -277,6 +277,16 @@ class SalesforceServer:
         """Forget records, schema changes, logins, uses and faults; show real time."""
         self.admin.post("/admin/reset")
 
+    def load(self, percent: float = 1, seed: int = 7) -> dict[str, int]:
+        """Generate an organisation into it; `local.salesforce.generator.defects` tells what is wrong with it."""
+        found: dict[str, int] = self.admin.post("/admin/load", {"percent": percent, "seed": seed})
+        return found
+
+    def live(self, minutes: float, *, per_minute: float = 2.0) -> dict[str, int]:
+        """Let that many minutes pass in which people work; returns what they did."""
+        done: dict[str, int] = self.admin.post("/admin/live", {"minutes": minutes, "per_minute": per_minute})
+        return done
+
     def state(self) -> dict[str, Any]:
         """Return the time, the number of records of each object, and the limits."""
         found: dict[str, Any] = self.admin.send("GET", "/admin/state").json()
