@@ -61,7 +61,6 @@ def validate(connect: Connect, spec: SyncObject, manifest: Manifest) -> Manifest
         manifest.counts.update(_count(connection, spec, manifest.read))
         reasons = _commonest(connection, spec)
         known, going = _going(connection, spec)
-        state.set_phase(connection, spec.name, manifest.epoch, state.VALIDATED)
     _judge_rejected(spec, manifest, reasons)
     _judge_deleted(spec, manifest, known, going)
     return manifest
