@@ -86,6 +86,7 @@ def upgrade() -> None:
         count("rejected", "rows in quarantine"),
         count("flagged", "data-quality flags opened"),
         count("pending", "references that wait for a parent"),
+        count("orphaned", "of those, given up: their parent did not come in 10 runs"),
         count("repaired", "rows that reconciliation found wrong and mended"),
         count("api_calls", "calls to Salesforce"),
         column("api_used", sa.Integer, "of the org's daily calls after the run"),
@@ -104,6 +105,7 @@ def upgrade() -> None:
         column("length", sa.Integer, "characters, or digits", nullable=False),
         column("scale", sa.Integer, "digits after the point", nullable=False, server_default="0"),
         column("calculated", sa.Boolean, "a formula: changes without a new modstamp", nullable=False),
+        column("picklist", postgresql.JSONB, "values it offers; null: no picklist"),
         stamp("first_seen_at", "first run that saw it", nullable=False, server_default=sa.func.now()),
         column("added_column", sa.Text, "column that was added for it; null: it was there, or is not synced"),
         stamp("backfilled_at", "when the rows that were here got its value"),
@@ -146,6 +148,7 @@ def upgrade() -> None:
         column("sobject", sa.Text, "API name of the object", nullable=False),
         column("master_id", sa.Text, "record it went into", nullable=False),
         stamp("merged_at", "modstamp of the merge", nullable=False),
+        stamp("applied_at", "when references to it were turned to the master; null: not yet"),
         schema="vms",
         comment="Merged records: references to the alias mean the master",
     )
