@@ -77,6 +77,7 @@ def resolve(connect: Connect, spec: SyncObject, manifest: Manifest) -> Manifest:
         own, others = _places(spec)
         # A merge may have turned references anywhere.
         rest = [each for each in places() if each not in own] if turned else others
+        rest = [each for each in rest if turned or _waits(connection, each)]
         linked = sum(_link(connection, each, own=True) for each in own)
         linked += sum(_link(connection, each, own=False) for each in rest)
         for each in own:
@@ -119,23 +120,21 @@ def _lock(connection: psycopg.Connection) -> None:
 
 def _link(connection: psycopg.Connection, place: Place, *, own: bool) -> int:
     """Set what can be set and close what no longer waits; returns the references set."""
-    waiting = (
-        own
-        or connection.execute(
-            "SELECT FROM vms.pending_link WHERE object = %s AND reference = %s AND resolved_at IS NULL LIMIT 1",
-            [place.owner, place.name],
-        ).fetchone()
-    )
-    linked = 0
-    if waiting:
-        if own:
-            merges.follow(connection, place.table, place.reference.raw, place.open)
-        for number in range(len(place.columns)):
-            linked += connection.execute(_set(place, number)).rowcount
+    if own:
+        merges.follow(connection, place.table, place.reference.raw, place.open)
+    linked = sum(connection.execute(_set(place, number)).rowcount for number in range(len(place.columns)))
     linked += _move(connection, place)
-    if waiting:
-        connection.execute(_close(place), [place.owner, place.name])
+    connection.execute(_close(place), [place.owner, place.name])
     return linked
+
+
+def _waits(connection: psycopg.Connection, place: Place) -> bool:
+    """Whether a reference of another object has open links at all, or may have to move."""
+    found = connection.execute(
+        "SELECT FROM vms.pending_link WHERE object = %s AND reference = %s AND resolved_at IS NULL LIMIT 1",
+        [place.owner, place.name],
+    ).fetchone()
+    return found is not None or len(place.columns) > 1
 
 
 def _set(place: Place, number: int) -> sql.Composed:
@@ -177,7 +176,8 @@ def _move(connection: psycopg.Connection, place: Place) -> int:
     connection.execute(
         sql.SQL(
             "CREATE TEMP TABLE vms_home ON COMMIT DROP AS"
-            " SELECT id, (array_agg(place ORDER BY gone, place))[1] AS place FROM ({}) AS each GROUP BY id HAVING count(*) > 1"
+            " SELECT id, (array_agg(place ORDER BY gone, place))[1] AS place FROM ({}) AS each"
+            " GROUP BY id HAVING count(*) > 1"
         ).format(homes)
     )
     moved = 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from include.vms import children, flags, merge_sql, quarantine, state, tombstones
+from include.vms import children, flags, merge_sql, merges, quarantine, state, tombstones
 
 if TYPE_CHECKING:
     import psycopg
@@ -15,7 +15,17 @@ if TYPE_CHECKING:
     from include.vms.contracts import Connect, Manifest
     from include.vms.spec import SyncObject, Table
 
-_COUNTS: Final = ("inserted", "updated", "unchanged", "deleted", "restored", "left_filter", "rejected", "flagged")
+_COUNTS: Final = (
+    "inserted",
+    "updated",
+    "unchanged",
+    "deleted",
+    "restored",
+    "left_filter",
+    "merged",
+    "rejected",
+    "flagged",
+)
 # Sorting and hashing a whole object in memory; the server frees it at the end of each statement.
 _WORK_MEM: Final = "64MB"
 
@@ -52,6 +62,7 @@ def publish(connection: psycopg.Connection, spec: SyncObject, manifest: Manifest
     for child in spec.children:
         children.replace(connection, spec, child, stale=stale[child.parent])
     manifest.counts.update(tombstones.apply(connection, spec))
+    manifest.counts["merged"] = merges.note(connection, spec)
     quarantine.record(connection, spec, manifest)
     manifest.counts["flagged"] = flags.record(connection, spec, manifest)
 

@@ -57,7 +57,8 @@ class State:
 def open_run(conn: psycopg.Connection[Any], name: str, run_id: str) -> State:
     """Take the lease for a run and a new epoch; part of the caller's transaction.
 
-    The same run may take it again at once: a task that is tried again fences off its own dead process.
+    The same run may take it again at once: a task that is tried again fences off its own dead process. What a run does
+    under a name of its own, `<run>/repair`, takes it over from that run, and the run takes it back.
 
     Raises:
         LeaseHeld: another run holds it.
@@ -68,7 +69,7 @@ def open_run(conn: psycopg.Connection[Any], name: str, run_id: str) -> State:
         (name,),
     ).fetchone()
     holder, left, alive = held or (None, None, False)
-    if alive and holder not in {None, run_id}:
+    if alive and holder is not None and holder.partition("/")[0] != run_id.partition("/")[0]:
         raise LeaseHeld(
             f"The run {holder} is syncing {name}.",
             what_to_do="Nothing: one run at a time writes an object. A run that died gives way within "
