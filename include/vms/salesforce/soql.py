@@ -23,7 +23,7 @@ def text(value: str) -> str:
 
 def moment(value: datetime) -> str:
     """Return a datetime literal, UTC with milliseconds; SOQL datetimes have no quotes."""
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03d}Z"
+    return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def name(value: str) -> str:
