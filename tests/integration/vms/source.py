@@ -14,7 +14,9 @@ from include.vms.spec import SyncObject
 from local.salesforce.testing import SalesforceServer
 from tests.integration.vms.harness import Warehouse
 
-_NO_SLEEP = {"sleep": lambda seconds: None}
+
+def no_sleep(_seconds: float) -> None:
+    """Wait for nothing."""
 
 
 def settings(server: SalesforceServer, method: str = "client_credentials") -> Settings:
@@ -25,7 +27,7 @@ def settings(server: SalesforceServer, method: str = "client_credentials") -> Se
 @contextmanager
 def session(server: SalesforceServer) -> Iterator[Salesforce]:
     """A session that does not wait between repeats."""
-    with Salesforce(settings(server), **_NO_SLEEP) as client:
+    with Salesforce(settings(server), sleep=no_sleep) as client:
         yield client
 
 
