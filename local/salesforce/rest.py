@@ -16,7 +16,6 @@ from local.salesforce.quotas import Quotas
 from local.salesforce.records import Records
 from local.salesforce.replication import Replication
 from local.salesforce.store import Store
-from local.salesforce.values import ValueFormatError
 
 VERSIONS = tuple(f"{number}.0" for number in range(31, 66))
 _OLDEST = 31
@@ -87,10 +86,7 @@ class Rest:
                 raise ApiError("METHOD_NOT_ALLOWED", message)
             raise not_found()
         found, handler = chosen
-        try:
-            return handler(call, *found.groups())
-        except ValueFormatError as error:
-            raise ApiError("JSON_PARSER_ERROR", str(error)) from error
+        return handler(call, *found.groups())
 
     def _resources(self, call: Call) -> Answer:
         names = ("sobjects", "limits", "query", "queryAll", "composite", "jobs")

@@ -23,7 +23,7 @@ from local.salesforce.clock import Clock, stamp
 from local.salesforce.database import Database, quote
 from local.salesforce.errors import ApiError
 from local.salesforce.metadata import SYSTEM_NAMES, Catalog, FieldMeta, ObjectMeta, standard_catalog
-from local.salesforce.values import Stored, ValueFormatError, name_of, stored
+from local.salesforce.values import Stored, name_of, stored
 
 Stamps = Literal["user", "system", "none"]
 Row = Mapping[str, Any]
@@ -343,11 +343,8 @@ def _known(meta: ObjectMeta, name: str) -> FieldMeta:
 
 
 def _stored_row(meta: ObjectMeta, row: Row) -> dict[str, Stored]:
-    try:
-        found = ((_known(meta, name), value) for name, value in row.items())
-        return {each.name: _never_null(each, stored(each, value)) for each, value in found}
-    except ValueFormatError as error:
-        raise ApiError("JSON_PARSER_ERROR", str(error)) from error
+    found = ((_known(meta, name), value) for name, value in row.items())
+    return {each.name: _never_null(each, stored(each, value)) for each, value in found}
 
 
 def _never_null(meta: FieldMeta, value: Stored) -> Stored:

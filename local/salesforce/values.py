@@ -8,18 +8,22 @@ from typing import Any
 
 from local.salesforce import ids
 from local.salesforce.clock import parse, stamp
+from local.salesforce.errors import ApiError
 from local.salesforce.metadata import IDS, NUMBERS, FieldMeta
 
 Stored = str | int | float | None
 _TRUE_FALSE = {"true": 1, "false": 0}
 
 
-class ValueFormatError(ValueError):
-    """A value does not have its field's type."""
+class ValueFormatError(ApiError):
+    """A value does not have its field's type; the message does not show it."""
+
+    def __init__(self, meta: FieldMeta) -> None:
+        super().__init__("JSON_PARSER_ERROR", f"{meta.name}: not a value of type {meta.type}", fields=(meta.name,))
 
 
 def stored(meta: FieldMeta, value: Any) -> Stored:
-    """Return a value as the store keeps it. Raises ValueFormatError, which does not show the value.
+    """Return a value as the store keeps it. Raises ValueFormatError.
 
     Whatever is longer than the field's length is kept: organisations have such values, and users must meet them.
     """
@@ -28,7 +32,7 @@ def stored(meta: FieldMeta, value: Any) -> Stored:
     try:
         return _READERS.get(meta.type, _text)(value)
     except (ValueError, TypeError, OverflowError) as error:
-        raise ValueFormatError(f"{meta.name}: not a value of type {meta.type}") from error
+        raise ValueFormatError(meta) from error
 
 
 def shown(meta: FieldMeta, value: Stored) -> Any:
@@ -53,13 +57,9 @@ def _text(value: Any) -> str:
 
 
 def _boolean(value: Any) -> int:
-    if isinstance(value, bool | int) and value in (0, 1):
-        return int(value)
-    return _TRUE_FALSE[str(value).lower()] if str(value).lower() in _TRUE_FALSE else _refuse()
-
-
-def _refuse() -> int:
-    raise ValueError
+    if value not in (0, 1) and str(value).lower() not in _TRUE_FALSE:
+        raise ValueError
+    return _TRUE_FALSE[value.lower()] if isinstance(value, str) else int(value)
 
 
 def _integer(value: Any) -> int:
