@@ -12,7 +12,7 @@ from local.salesforce.errors import ApiError
 _MOST = 25
 # Queries and collections among the subrequests of `composite`.
 _MOST_QUERIES = 5
-_QUERIES = re.compile(r"(query|queryAll|composite/sobjects)(/|\Z)", re.IGNORECASE)
+_QUERIES = re.compile(r"(query|queryAll|composite/sobjects)(/|\?|\Z)", re.IGNORECASE)
 _URL = re.compile(r"(?:/?services/data/)?/?v(\d+\.\d)/(.*)\Z", re.DOTALL)
 Work = Callable[[Call], Answer]
 

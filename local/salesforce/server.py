@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import re
 import socket
 from collections.abc import Awaitable, Callable
@@ -96,9 +97,9 @@ async def _logged(request: web.Request, handler: Handler) -> web.StreamResponse:
     org, status, size = request.app[ORG], 0, 0
     try:
         response = await handler(request)
-        status, size = response.status, response.body_length
-        if isinstance(response, web.Response) and response.body is not None:
-            size = response.content_length or size
+        await _compress(request, response)
+        # What is not sent yet has a length already.
+        status, size = response.status, response.body_length or response.content_length or 0
         return response
     finally:
         # Also of a request whose connection was cut: status 0 then.
@@ -149,6 +150,16 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
         return web.json_response(error.body(), status=error.status)
 
 
+async def _compress(request: web.Request, response: web.StreamResponse) -> None:
+    """Compress a whole answer if the client takes it so; streams do it themselves."""
+    if not isinstance(response, web.Response) or response.prepared or hdrs.CONTENT_ENCODING in response.headers:
+        return
+    body, wanted = response.body, "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, "")
+    if wanted and isinstance(body, bytes) and len(body) >= _SMALLEST_TO_COMPRESS:
+        response.body = await request.app[ORG].run(gzip.compress, body, 5)
+        response.headers[hdrs.CONTENT_ENCODING] = "gzip"
+
+
 async def _headers(request: web.Request, response: web.StreamResponse) -> None:
     """Set what every answer carries, streamed ones included."""
     org = request.app[ORG]
@@ -183,6 +194,4 @@ async def _rest(request: web.Request) -> web.Response:
     content = answer.content()
     response = web.Response(body=content, status=answer.status, headers=dict(answer.headers))
     response.content_type, response.charset = "application/json", "UTF-8"
-    if len(content) >= _SMALLEST_TO_COMPRESS and "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, ""):
-        response.enable_compression(web.ContentCoding.gzip)
     return response
