@@ -85,4 +85,4 @@ def local_date(moment: str) -> str:
 
 def unknown_label(field: str, known: str, what: str) -> Flag:
     """Flag a label that no mapping knows; `known` is an expression that is null for such a one."""
-    return Flag("invalid_enum", field, f"{{{field}}} IS NOT NULL AND {known} IS NULL", f"{what} is not a known one")
+    return Flag("INVALID_ENUM", field, f"{{{field}}} IS NOT NULL AND {known} IS NULL", f"{what} is not a known one")

@@ -110,7 +110,7 @@ PERSON_FLAGS: Final = (
         for field in _NAMES
     ),
     Flag(
-        "invalid_date",
+        "INVALID_DATE",
         "Birthdate",
         f"{{Birthdate}} IS NOT NULL AND {_BIRTHDATE} IS NULL",
         "the birth date is before 1900 or after the last change of the record",

@@ -195,8 +195,8 @@ class ChildSet:
         columns: name, kind, comment; `source` is not used.
         rows: a SELECT body with `{Field}` placeholders, giving `key` and `columns` in order, that is run LATERAL for
             each good record; rows with a null in `key` are left out by it.
-        owned_where: SQL condition on the child table: only such rows are replaced. Others, e.g. aliases a person has
-            added, stay. Empty: all.
+        owned_where: SQL condition on the child table `t`: only such rows are replaced. Others, e.g. aliases that a
+            person has added, stay. Empty: all.
     """
 
     name: str

@@ -37,7 +37,7 @@ OBJECT = SyncObject(
                 Column("is_auto_generated", Kind.BOOLEAN, "", "made by the sync; false: by a person", nullable=False),
             ),
             rows="SELECT legacy.alias, true FROM vms.legacy_district_alias AS legacy WHERE legacy.district = {Name}",
-            owned_where="is_auto_generated",
+            owned_where="t.is_auto_generated",
         ),
     ),
 )

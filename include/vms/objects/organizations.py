@@ -50,7 +50,7 @@ OBJECT = SyncObject(
                 Column("is_auto_generated", Kind.BOOLEAN, "", "made by the sync; false: by a person", nullable=False),
             ),
             rows="SELECT vms.without_legal_form({Name}), true WHERE vms.without_legal_form({Name}) <> {Name}",
-            owned_where="is_auto_generated",
+            owned_where="t.is_auto_generated",
         ),
     ),
     flags=(Flag("null_org_type", "Type", "{Type} IS NULL", "the account has no type", severity="info"),),

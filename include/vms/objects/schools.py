@@ -52,7 +52,7 @@ OBJECT = SyncObject(
                 "SELECT {Connector_Account_Name__c}, true "
                 "WHERE lower({Connector_Account_Name__c}) IS DISTINCT FROM lower({Name})"
             ),
-            owned_where="is_auto_generated",
+            owned_where="t.is_auto_generated",
         ),
     ),
     after=("districts",),
