@@ -64,3 +64,10 @@ class Org:
 
 
 ORG: web.AppKey[Org] = web.AppKey("org", Org)
+# What handlers tell the request log: the query, the bulk job, as how many API calls the request counts.
+SOQL: web.RequestKey[str] = web.RequestKey("soql", str)
+JOB_ID: web.RequestKey[str] = web.RequestKey("job_id", str)
+CALLS_MADE: web.RequestKey[int] = web.RequestKey("calls_made", int)
+# The answer carries Sforce-Limit-Info; its Date is so many seconds off.
+LIMIT_INFO: web.RequestKey[bool] = web.RequestKey("limit_info", bool)
+DATE_SKEW: web.RequestKey[float] = web.RequestKey("date_skew", float)

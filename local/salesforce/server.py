@@ -18,7 +18,7 @@ from local.salesforce import admin, live, oauth
 from local.salesforce.answer import Answer, Call
 from local.salesforce.errors import ApiError
 from local.salesforce.generate import fill
-from local.salesforce.org import ORG, Org
+from local.salesforce.org import CALLS_MADE, DATE_SKEW, JOB_ID, LIMIT_INFO, ORG, SOQL, Org
 from local.salesforce.quotas import CALLS
 from local.salesforce.requests import Entry
 from local.salesforce.rest import check_version, version_list
@@ -108,11 +108,11 @@ async def _logged(request: web.Request, handler: Handler) -> web.StreamResponse:
                 at=org.clock.stamp(),
                 method=request.method,
                 path=request.path,
-                query=request.get("soql", ""),
+                query=request.get(SOQL, ""),
                 status=status,
                 bytes=size,
-                job_id=request.get("job_id", ""),
-                calls=request.get("calls", 0),
+                job_id=request.get(JOB_ID, ""),
+                calls=request.get(CALLS_MADE, 0),
             )
         )
 
@@ -140,10 +140,10 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
             return web.Response(status=414, text=_URI_TOO_LONG, content_type="text/html")
         check_version(found[1])
         org.sessions.check(request.headers.get(hdrs.AUTHORIZATION, ""))
-        request["limit_info"] = True
+        request[LIMIT_INFO] = True
         if org.quotas.remaining(CALLS) <= 0:
             raise ApiError("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")  # noqa: TRY301
-        request["calls"] = 1
+        request[CALLS_MADE] = 1
         org.quotas.use(CALLS)
         return await handler(request)
     except ApiError as error:
@@ -164,9 +164,9 @@ async def _headers(request: web.Request, response: web.StreamResponse) -> None:
     """Set what every answer carries, streamed ones included."""
     org = request.app[ORG]
     # Faults may let the organisation's clock look wrong.
-    now = org.clock.now() + timedelta(seconds=request.get("date_skew", 0))
+    now = org.clock.now() + timedelta(seconds=request.get(DATE_SKEW, 0))
     response.headers[hdrs.DATE] = format_datetime(now, usegmt=True)
-    if request.get("limit_info"):
+    if request.get(LIMIT_INFO):
         response.headers.setdefault("Sforce-Limit-Info", org.quotas.header())
 
 
@@ -185,11 +185,11 @@ async def _rest(request: web.Request) -> web.Response:
     if found is None:
         raise ApiError("NOT_FOUND", "The requested resource does not exist")
     query = dict(request.query)
-    request["soql"] = query.get("q", "")
+    request[SOQL] = query.get("q", "")
     call = Call(request.method, found[1], (found[2] or "").strip("/"), query, request.headers, await request.read())
     answer: Answer = await org.run(org.rest.answer, call)
     if answer.calls > 1:
-        request["calls"] = answer.calls
+        request[CALLS_MADE] = answer.calls
         org.quotas.use(CALLS, answer.calls - 1)
     content = answer.content()
     response = web.Response(body=content, status=answer.status, headers=dict(answer.headers))
