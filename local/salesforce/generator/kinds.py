@@ -158,7 +158,7 @@ ACCOUNTS = (
         "district_code_too_long", "district", "School_Code_External_ID__c", K,
         one_of("School_Code_External_ID__c", "MO-0048-JACKSON-COUNTY-CENTRAL"), note="20 characters at C",
     ),
-    Kind("school_without_name", "school", "Name", Q, one_of("Name", None, " "), REQUIRED, note="5.3, 10"),
+    Kind("school_without_name", "school", "Name", Q, one_of("Name", None, "\u00a0"), REQUIRED, note="5.3, 10"),
     Kind("school_of_no_district", "school", "ParentId", P, nowhere("ParentId", "001"), note="5.3"),
     Kind(
         "school_under_an_organization", "school", "ParentId", P, _under_organization,
@@ -321,15 +321,15 @@ AFFILIATIONS = (
         "affiliation_to_no_account", "affiliation", "npe5__Organization__c", P,
         nowhere("npe5__Organization__c", "001"),
     ),
-    Kind("affiliation_to_school", "affiliation", "npe5__Organization__c", K, _to_school, share=0.002, note="5.8"),
-    Kind("affiliation_to_district", "affiliation", "npe5__Organization__c", K, _to_district, note="5.8"),
+    Kind("affiliation_to_school", "affiliation", "npe5__Organization__c", K, _to_school, share=0.02, note="5.8"),
+    Kind("affiliation_to_district", "affiliation", "npe5__Organization__c", K, _to_district, share=0.01, note="5.8"),
     Kind(
-        "affiliation_twice", "affiliation", "npe5__Organization__c", K, _second_tie, share=0.002,
+        "affiliation_twice", "affiliation", "npe5__Organization__c", K, _second_tie, share=0.02,
         note="5.8: both stay; C keeps the last one only",
     ),
     Kind(
         "affiliation_status_past", "affiliation", "npe5__Status__c", M, one_of("npe5__Status__c", "FORMER", "past"),
-        overlay=True, expected=lambda _: "Past",
+        overlay=True, share=0.01, expected=lambda _: "Past",
     ),
     Kind(
         "affiliation_status_unknown", "affiliation", "npe5__Status__c", K, one_of("npe5__Status__c", "Alumna"),
@@ -337,9 +337,9 @@ AFFILIATIONS = (
     ),
     Kind(
         "affiliation_hostile_role", "affiliation", "npe5__Role__c", K, one_of("npe5__Role__c", *HOSTILE_NAMES),
-        overlay=True, share=0.001,
+        overlay=True, share=0.01,
     ),
-    Kind("affiliation_deleted", "affiliation", "IsDeleted", D, _deleted, share=0.002),
+    Kind("affiliation_deleted", "affiliation", "IsDeleted", D, _deleted, share=0.02),
 )  # fmt: skip
 SESSIONS = (
     Kind("session_without_start", "session", "Start_Date_and_Time__c", Q, without("Start_Date_and_Time__c"), REQUIRED),

@@ -68,7 +68,8 @@ class Organisation:
         self.volumes = Volumes.at(percent)
         self.sizes = {name: int(getattr(self.volumes, each.volume)) for name, each in POPULATIONS.items()}
         self.now = int(now.timestamp())
-        self.plan = Plan(KINDS, self.sizes, seed)
+        # Of the affiliations only volunteers' are wrong: those of students are left out by most who read them.
+        self.plan = Plan(KINDS, self.sizes | {"affiliation": self.sizes["volunteer"]}, seed)
         self._first: dict[str, int] = {}
         filled: dict[str, int] = {}
         for name, each in POPULATIONS.items():
