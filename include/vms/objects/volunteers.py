@@ -169,7 +169,7 @@ OBJECT = SyncObject(
             Flag(
                 "truncated_skill",
                 field,
-                f"vms.has_long_skill({{{field}}}, '{separators}')",
+                f"length({{{field}}}) > 200 AND vms.has_long_skill({{{field}}}, '{separators}')",
                 "a skill has more than 200 characters",
             )
             for field, separators in (("Volunteer_Skills__c", ";"), ("Volunteer_Skills_Text__c", "[;,]"))

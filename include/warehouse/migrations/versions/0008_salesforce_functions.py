@@ -86,35 +86,35 @@ END
 """,
     # 6.7. Parts of words that mean several races come first: "Two or More Races, incl. White" is not white. Null: none.
     "race_ethnicity(label text) RETURNS text": r"""
-BEGIN ATOMIC
-    SELECT CASE
-        WHEN given IN ('hispanic american/latino', 'hispanic or latino', 'hispanic', 'latino', 'latina') THEN 'hispanic'
-        WHEN given IN ('black', 'black/african american', 'african american', 'black or african american') THEN 'black'
-        WHEN given IN ('white', 'white/caucasian/european american', 'caucasian', 'european american') THEN 'white'
-        WHEN given IN ('asian', 'asian american', 'asian american/pacific islander') THEN 'asian'
-        WHEN given IN ('pacific islander', 'native hawaiian', 'native hawaiian or other pacific islander')
-            THEN 'native_hawaiian'
-        WHEN given IN (
-            'american indian or alaska native', 'native american', 'alaska native',
-            'native american/alaska native/first nation', 'first nation'
-        ) THEN 'american_indian'
-        WHEN given = 'bi-racial' THEN 'bi_racial'
-        WHEN given IN ('multi-racial', 'bi-racial/multi-racial/multicultural') THEN 'multi_racial'
-        WHEN given IN ('two or more races', 'two or more') THEN 'two_or_more'
-        WHEN given IN ('prefer not to answer', 'prefer not to say') THEN 'prefer_not_to_say'
-        WHEN given = 'other' THEN 'other'
-        WHEN given = 'other poc' THEN 'other_poc'
-        WHEN given ~ 'multi|bi-racial|two or more' THEN 'multi_racial'
-        WHEN given ~ 'hispanic|latino|latina' THEN 'hispanic'
-        WHEN given ~ 'black|african american' THEN 'black'
-        WHEN given ~ 'white|caucasian' THEN 'white'
-        WHEN given ~ 'asian' THEN 'asian'
-        WHEN given ~ 'pacific islander|hawaiian' THEN 'native_hawaiian'
-        WHEN given ~ 'native american|alaska native|first nation|american indian' THEN 'american_indian'
-        WHEN given ~ 'prefer not' THEN 'prefer_not_to_say'
-        WHEN given ~ 'other' THEN 'other'
+RETURN CASE btrim(replace(lower(label), 'aggregateresult', ''))
+    WHEN 'hispanic american/latino' THEN 'hispanic' WHEN 'hispanic or latino' THEN 'hispanic'
+    WHEN 'hispanic' THEN 'hispanic' WHEN 'latino' THEN 'hispanic' WHEN 'latina' THEN 'hispanic'
+    WHEN 'black' THEN 'black' WHEN 'black/african american' THEN 'black' WHEN 'african american' THEN 'black'
+    WHEN 'black or african american' THEN 'black'
+    WHEN 'white' THEN 'white' WHEN 'white/caucasian/european american' THEN 'white' WHEN 'caucasian' THEN 'white'
+    WHEN 'european american' THEN 'white'
+    WHEN 'asian' THEN 'asian' WHEN 'asian american' THEN 'asian' WHEN 'asian american/pacific islander' THEN 'asian'
+    WHEN 'pacific islander' THEN 'native_hawaiian' WHEN 'native hawaiian' THEN 'native_hawaiian'
+    WHEN 'native hawaiian or other pacific islander' THEN 'native_hawaiian'
+    WHEN 'american indian or alaska native' THEN 'american_indian' WHEN 'native american' THEN 'american_indian'
+    WHEN 'alaska native' THEN 'american_indian' WHEN 'first nation' THEN 'american_indian'
+    WHEN 'native american/alaska native/first nation' THEN 'american_indian'
+    WHEN 'bi-racial' THEN 'bi_racial'
+    WHEN 'multi-racial' THEN 'multi_racial' WHEN 'bi-racial/multi-racial/multicultural' THEN 'multi_racial'
+    WHEN 'two or more races' THEN 'two_or_more' WHEN 'two or more' THEN 'two_or_more'
+    WHEN 'prefer not to answer' THEN 'prefer_not_to_say' WHEN 'prefer not to say' THEN 'prefer_not_to_say'
+    WHEN 'other' THEN 'other' WHEN 'other poc' THEN 'other_poc'
+    ELSE CASE
+        WHEN label ~* 'multi|bi-racial|two or more' THEN 'multi_racial'
+        WHEN label ~* 'hispanic|latino|latina' THEN 'hispanic'
+        WHEN label ~* 'black|african american' THEN 'black'
+        WHEN label ~* 'white|caucasian' THEN 'white'
+        WHEN label ~* 'asian' THEN 'asian'
+        WHEN label ~* 'pacific islander|hawaiian' THEN 'native_hawaiian'
+        WHEN label ~* 'native american|alaska native|first nation|american indian' THEN 'american_indian'
+        WHEN label ~* 'prefer not' THEN 'prefer_not_to_say'
+        WHEN label ~* 'other' THEN 'other'
     END
-    FROM (SELECT btrim(replace(lower(label), 'aggregateresult', ''))) AS trimmed (given);
 END
 """,
     # 6.8; null: not one of these labels.
@@ -151,7 +151,7 @@ END
 """,
     # Whether one of the skills is cut.
     "has_long_skill(given text, separator text) RETURNS boolean": r"""
-RETURN length(given) > 200 AND EXISTS (
+RETURN EXISTS (
     SELECT FROM regexp_split_to_table(given, separator) AS part WHERE length(btrim(part, E' \t\r\n')) > 200
 )
 """,
