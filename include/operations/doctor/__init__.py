@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from include.connections import METADATA, NEO4J, REDIS, WAREHOUSE
-from include.operations.doctor import alert_channels, backups, breakers, installation, secrets, servers, settings
+from include.connections import METADATA, NEO4J, REDIS, SALESFORCE, WAREHOUSE
+from include.operations.doctor import (
+    alert_channels,
+    backups,
+    breakers,
+    installation,
+    salesforce,
+    secrets,
+    servers,
+    settings,
+)
 from include.operations.doctor.finding import Finding, Level, failed
 
 __all__ = ["Finding", "Level", "examine", "examine_start"]
@@ -37,6 +46,7 @@ def examine() -> Iterator[Finding]:
             (NEO4J, lambda: servers.check_neo4j(clocks)),
             (WAREHOUSE, lambda: servers.check_warehouse(clocks)),
             (METADATA, lambda: servers.check_metadata(clocks)),
+            (SALESFORCE, lambda: salesforce.check(clocks)),
             ("clocks", clocks.findings),
             ("breakers", breakers.check),
             ("time zone", settings.time_zone),

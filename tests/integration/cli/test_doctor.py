@@ -5,7 +5,7 @@ import json
 import pytest
 import redis as redis_py
 
-from include.operations.doctor import alert_channels, backups, installation, servers
+from include.operations.doctor import alert_channels, backups, installation, salesforce, servers
 from include.operations.watchdog.thresholds import THRESHOLDS
 from include.warehouse import schema
 from local.airflow import TUNABLE
@@ -31,6 +31,7 @@ def system(cli, redis_server, neo4j_server, postgres_server, monkeypatch, settin
     monkeypatch.setattr(servers, "check_metadata", lambda _: iter(()))
     monkeypatch.setattr(alert_channels, "check", lambda: iter(()))
     monkeypatch.setattr(backups, "check", lambda: iter(()))
+    monkeypatch.setattr(salesforce, "check", lambda _: iter(()))
     schema.upgrade()
     with open_clients(redis_server.url, neo4j_server.url) as clients:
         run_steps(clients, settings, "run-1")

@@ -1,0 +1,81 @@
+"""Salesforce: reached and logged in, its API version, what is left of the day's quotas, the objects that are synced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from include.connections import SALESFORCE, salesforce
+from include.operations.doctor.finding import Finding, fail, ok, some, warn
+
+if TYPE_CHECKING:
+    from include.operations.doctor.servers import Clocks
+    from include.vms.salesforce.client import Salesforce
+
+_DOCS: Final = "docs/salesforce.md"
+
+
+def check(clocks: Clocks) -> Iterator[Finding]:
+    """Everything a sync needs; three calls."""
+    if not _defined():
+        yield warn(SALESFORCE, "no connection: the VMS is not synced", f"define AIRFLOW_CONN_SALESFORCE: {_DOCS}")
+        return
+    with salesforce() as client:
+        client.login()
+        clocks.note("Salesforce", lambda: client.server_now().timestamp())
+        grant = client.settings.grant.replace("_", " ")
+        yield ok(SALESFORCE, f"logged in by {grant}")
+        yield _version(client)
+        yield from _quotas(client)
+        yield _objects(client)
+
+
+def _defined() -> bool:
+    from airflow.sdk import Connection
+
+    try:
+        Connection.get(SALESFORCE)
+    except Exception as error:
+        if type(error).__name__ == "AirflowNotFoundException":
+            return False
+        raise
+    return True
+
+
+def _version(client: Salesforce) -> Finding:
+    known = [str(one.get("version")) for one in client.get("/services/data/")]
+    used = client.settings.version
+    if used not in known:
+        fix = f"set the connection's `version` to one of {some(known[::-1])}"
+        return fail(SALESFORCE, f"the org has no API version {used}", fix)
+    return ok(SALESFORCE, f"API version {used}, the org's newest is {known[-1]}")
+
+
+def _quotas(client: Salesforce) -> Iterator[Finding]:
+    from include.vms.salesforce import limits, rest
+
+    found: Any = rest.limits(client)
+    share = client.settings.reserve_share
+    for name, what in (("DailyApiRequests", "API calls"), (limits.BULK_JOBS, "Bulk query jobs")):
+        quota = limits.of_limits(found, name)
+        if quota is None:
+            yield warn(SALESFORCE, f"the org does not tell how many {what} are left", "give the user API access")
+            continue
+        said = f"{quota.used:,} of {quota.limit:,} {what} of the last 24 hours used, {share:.0%} are reserved"
+        if quota.left(share) == 0:
+            yield warn(SALESFORCE, said, "wait, buy calls, or lower SALESFORCE_RESERVE_SHARE: syncs are refused")
+        else:
+            yield ok(SALESFORCE, said)
+
+
+def _objects(client: Salesforce) -> Finding:
+    """Whether the user may read every object that is synced; a field it may not see is named by the sync."""
+    from include.vms import registry
+
+    reply = client.get(f"{client.root}/sobjects/")
+    readable = {str(one["name"]) for one in reply["sobjects"] if one.get("queryable")}
+    needed = sorted({spec.sobject for spec in registry.objects().values()})
+    if missing := [name for name in needed if name not in readable]:
+        fix = f"give the integration user read access to them: {_DOCS}"
+        return fail(SALESFORCE, f"the user cannot read {some(missing)}", fix)
+    return ok(SALESFORCE, f"{len(needed)} objects can be read")

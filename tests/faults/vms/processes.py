@@ -1,0 +1,78 @@
+"""Syncs in processes of their own, to be killed: forked from one that has imported everything.
+
+Nothing here may import `tests.integration`: outside pytest that name is a package of some library's.
+"""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from typing import Any
+
+import psycopg
+from airflow.sdk import Connection as AirflowConnection
+
+from include.vms import extract, registry
+from include.vms.contracts import Mode, Request
+from include.vms.salesforce.client import Salesforce
+from include.vms.salesforce.settings import Settings
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["tests.faults.vms.processes"])
+_PATIENCE_S = 120
+KILLED = -signal.SIGKILL
+
+
+@contextmanager
+def session(connection: str) -> Iterator[Salesforce]:
+    """A session with the simulator that does not wait between repeats."""
+    found = Settings.from_connection(AirflowConnection.from_uri(connection, conn_id="salesforce"))
+    with Salesforce(found, sleep=lambda _: None) as client:
+        yield client
+
+
+def extract_once(
+    connection: str, warehouse: str, name: str, run: str, page_rows: int, rest_below: int, mode: Mode
+) -> dict[str, Any]:
+    """One extraction; returns the manifest."""
+    tuning = extract.Tuning(page_rows, rest_below)
+    with session(connection) as client:
+        return extract.extract(
+            client, lambda: psycopg.connect(warehouse), registry.get(name), Request(mode), run, tuning
+        ).to_dict()
+
+
+def run(function: Callable[..., Any], *arguments: Any, fault: str = "") -> tuple[int, Any]:
+    """Call a function of a module elsewhere; returns the exit code and what it returned, None when it was killed.
+
+    Args:
+        function: at the top of a module.
+        arguments: can be pickled.
+        fault: value of FAULT_AT there.
+    """
+    ours, theirs = _CONTEXT.Pipe(duplex=False)
+    process = _CONTEXT.Process(target=_child, args=(theirs, fault, function, arguments))
+    process.start()
+    theirs.close()
+    try:
+        found = ours.recv() if ours.poll(_PATIENCE_S) else None
+    except EOFError:
+        found = None
+    process.join(_PATIENCE_S)
+    if process.exitcode is None:
+        process.kill()
+        process.join()
+        raise TimeoutError(f"{function.__name__} did not end")
+    if isinstance(found, BaseException):
+        raise found
+    return process.exitcode, found
+
+
+def _child(pipe: Connection, fault: str, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    os.environ["FAULT_AT"] = fault
+    try:
+        pipe.send(function(*arguments))
+    except Exception as error:  # noqa: BLE001 - it is the test's
+        pipe.send(error)
