@@ -1,4 +1,4 @@
-"""What the organisation knows about its objects and fields; `describe` shows it in Salesforce's shape."""
+"""What the organisation knows about its objects and fields."""
 
 from __future__ import annotations
 
@@ -130,80 +130,6 @@ class FieldMeta:
         """Whether a query may filter and sort by it; long texts never."""
         long_text = self.type == "textarea" and self.most_characters > 255
         return self.filterable and not long_text and self.type not in ("address", "base64")
-
-    def describe(self) -> dict[str, Any]:
-        """Return one entry of `fields` of an object's describe."""
-        searchable = self.searchable
-        digits = self.precision if self.type == "int" else 0
-        precision = 0 if self.type == "int" else self.precision or (18 if self.type in NUMBERS else 0)
-        return {
-            "aggregatable": searchable,
-            "aiPredictionField": False,
-            "autoNumber": False,
-            "byteLength": self.most_characters * 3 if self.type not in IDS else 18,
-            "calculated": self.calculated,
-            "calculatedFormula": None,
-            "cascadeDelete": self.cascade_delete,
-            "caseSensitive": False,
-            "compoundFieldName": self.compound_field_name,
-            "controllerName": None,
-            "createable": self.createable and not self.calculated and self.type != "address",
-            "custom": self.custom,
-            "defaultValue": self.default,
-            "defaultValueFormula": None,
-            "defaultedOnCreate": self.type == "boolean" or self.default is not None,
-            "dependentPicklist": False,
-            "deprecatedAndHidden": self.deprecated_and_hidden,
-            "digits": digits or (9 if self.type == "int" else 0),
-            "displayLocationInDecimal": False,
-            "encrypted": False,
-            "externalId": self.external_id,
-            "extraTypeInfo": None,
-            "filterable": searchable,
-            "filteredLookupInfo": None,
-            "formulaTreatNullNumberAsZero": False,
-            "groupable": searchable and self.type not in ("datetime", "double", "currency", "percent"),
-            "highScaleNumber": False,
-            "htmlFormatted": False,
-            "idLookup": self.type == "id" or self.external_id,
-            "inlineHelpText": None,
-            "label": self.label or self.name.removesuffix("__c").replace("_", " "),
-            "length": self.most_characters,
-            "mask": None,
-            "maskType": None,
-            "name": self.name,
-            "nameField": self.name_field,
-            "namePointing": len(self.reference_to) > 1,
-            "nillable": self.nillable,
-            "permissionable": self.custom,
-            "picklistValues": [
-                {
-                    "active": True,
-                    "defaultValue": value == self.default,
-                    "label": value,
-                    "validFor": None,
-                    "value": value,
-                }
-                for value in self.picklist
-            ],
-            "polymorphicForeignKey": len(self.reference_to) > 1,
-            "precision": precision,
-            "queryByDistance": False,
-            "referenceTargetField": None,
-            "referenceTo": list(self.reference_to),
-            "relationshipName": self.relationship_name,
-            "relationshipOrder": None,
-            "restrictedDelete": False,
-            "restrictedPicklist": self.restricted_picklist,
-            "scale": self.scale,
-            "searchPrefilterable": self.type == "reference",
-            "soapType": self.soap_type,
-            "sortable": searchable and self.type != "multipicklist",
-            "type": self.type,
-            "unique": self.unique,
-            "updateable": self.updateable and not self.calculated and self.type != "address",
-            "writeRequiresMasterRead": False,
-        }
 
 
 def _system_fields() -> tuple[FieldMeta, ...]:
@@ -349,69 +275,6 @@ class Catalog:
             for reference in child.all_fields
             if reference.type == "reference" and parent in reference.reference_to and reference.name != _MASTER
         ]
-
-    def describe(self, name: str, version: str) -> dict[str, Any]:
-        """Return the answer to `sobjects/NAME/describe`."""
-        meta = self[name]
-        return {
-            **self.summary(meta, version),
-            "actionOverrides": [],
-            "childRelationships": [
-                {
-                    "cascadeDelete": reference.cascade_delete,
-                    "childSObject": child.name,
-                    "deprecatedAndHidden": False,
-                    "field": reference.name,
-                    "junctionIdListNames": [],
-                    "junctionReferenceTo": [],
-                    "relationshipName": reference.child_relationship_name,
-                    "restrictedDelete": False,
-                }
-                for child, reference in self.children(meta.name)
-            ],
-            "compactLayoutable": True,
-            "fields": [f.describe() for f in meta.all_fields],
-            "namedLayoutInfos": [],
-            "networkScopeFieldName": None,
-            "recordTypeInfos": [],
-            "searchLayoutable": True,
-            "supportedScopes": [{"label": f"All {meta.label_plural or meta.label}", "name": "everything"}],
-        }
-
-    def summary(self, meta: ObjectMeta, version: str) -> dict[str, Any]:
-        """Return one entry of the global describe."""
-        path = f"/services/data/v{version}/sobjects/{meta.name}"
-        return {
-            "activateable": False,
-            "createable": True,
-            "custom": meta.name.endswith("__c"),
-            "customSetting": False,
-            "deletable": True,
-            "deprecatedAndHidden": False,
-            "feedEnabled": False,
-            "hasSubtypes": False,
-            "isInterface": False,
-            "isSubtype": False,
-            "keyPrefix": meta.key_prefix,
-            "label": meta.label,
-            "labelPlural": meta.label_plural or f"{meta.label}s",
-            "layoutable": True,
-            "mergeable": meta.mergeable,
-            "mruEnabled": True,
-            "name": meta.name,
-            "queryable": meta.queryable,
-            "replicateable": meta.replicateable,
-            "retrieveable": True,
-            "searchable": True,
-            "triggerable": True,
-            "undeletable": meta.undeletable,
-            "updateable": True,
-            "urls": {
-                "sobject": path,
-                "describe": f"{path}/describe",
-                "rowTemplate": f"{path}/{{ID}}",
-            },
-        }
 
 
 def standard_catalog() -> Catalog:

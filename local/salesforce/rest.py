@@ -10,6 +10,7 @@ from typing import Any
 
 from local.salesforce import composite
 from local.salesforce.answer import Answer, Call
+from local.salesforce.describe import describe, summary
 from local.salesforce.errors import ApiError, not_found
 from local.salesforce.queries import Queries
 from local.salesforce.quotas import Quotas
@@ -93,20 +94,20 @@ class Rest:
         return Answer(body={name: f"/services/data/v{call.version}/{name}" for name in names})
 
     def _global_describe(self, call: Call) -> Answer:
-        summaries = [self._store.catalog.summary(meta, call.version) for meta in self._store.catalog]
+        summaries = [summary(meta, call.version) for meta in self._store.catalog]
         body = {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": sorted(summaries, key=lambda s: s["name"])}
         return Answer(body=body)
 
     def _basic(self, call: Call, name: str) -> Answer:
         meta = self._store.object(name)
-        return Answer(body={"objectDescribe": self._store.catalog.summary(meta, call.version), "recentItems": []})
+        return Answer(body={"objectDescribe": summary(meta, call.version), "recentItems": []})
 
     def _describe(self, call: Call, name: str) -> Answer:
         changed = self._store.schema_changed(name).replace(microsecond=0)
         known = _http_date(call.headers)
         if known is not None and known >= changed:
             return Answer(304)
-        body = self._store.catalog.describe(name, call.version)
+        body = describe(self._store.catalog, name, call.version)
         return Answer(body=body, headers={"Last-Modified": format_datetime(changed, usegmt=True)})
 
 

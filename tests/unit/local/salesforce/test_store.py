@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from local.salesforce.describe import describe
 from local.salesforce.errors import ApiError
 from local.salesforce.metadata import Catalog, FieldMeta, ObjectMeta, standard_catalog
 from local.salesforce.store import Store
@@ -268,7 +269,7 @@ def test_an_object_without_a_recycle_bin_loses_records_at_once() -> None:
         store.delete("Member__c", [record])
         assert store.count("Member__c", deleted=True) == 0
         assert [key for key, _ in store.deleted_between("Member__c", "1", "3")] == [record]
-        names = [f["name"] for f in store.catalog.describe("Member__c", "62.0")["fields"]]
+        names = [f["name"] for f in describe(store.catalog, "Member__c", "62.0")["fields"]]
         assert names == ["Id", "CreatedDate", "LastModifiedDate", "Name"]
     finally:
         store.close()
