@@ -34,6 +34,7 @@ class Accept(StrEnum):
 
     REJECTED_SHARE = "rejected_share"
     MASS_DELETE = "mass_delete"
+    SCHEMA_CHANGE = "schema_change"  # a field of another type, or shorter than before
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from include.operations.faults import fault_point
 from include.operations.log import log_event
-from include.vms import checkpoint, sides, staging, state, window
+from include.vms import checkpoint, deletes, drift, sides, staging, state, window
 from include.vms.contracts import Manifest, Mode, Request
 from include.vms.paging import BULK, REST, Place, Reader, Reading, Staging
 from include.vms.records import stage_records
@@ -126,6 +126,8 @@ class _Extraction:
         now = self.client.server_now()
         survey = self._survey(now)
         limits.require(self.client.quota, 1, self.client.settings.reserve_share, "API calls", now)
+        with self.connect() as conn:
+            drift.check(conn, self.spec, survey.describe, self.manifest)
         self.spec = with_optional_fields(self.spec, survey.describe)
         fields = queried(self.spec, survey.describe)
         left = checkpoint.judge(self.begun, self.request, fields, now)
@@ -199,6 +201,9 @@ class _Extraction:
         if request.mode is Mode.RECORDS:
             manifest.api, manifest.api_reason = REST, "records are read by their ids"
             manifest.read = stage_records(self.client, self._target(), fields, request.ids)
+            with self.connect() as conn:
+                state.fence(conn, self.spec.name, manifest.epoch)
+                manifest.deleted_ids = deletes.missing(conn, self.spec, request.ids, now)
             return
         self._read(reading, Place(), changed)
 

@@ -52,7 +52,7 @@ def merge(connect: Connect, spec: SyncObject, manifest: Manifest) -> Manifest:
 def publish(connection: psycopg.Connection, spec: SyncObject, manifest: Manifest) -> None:
     """Bring the record tables to what is staged, in the caller's transaction, and count it into the manifest."""
     connection.execute("SELECT set_config('work_mem', %s, true)", [_WORK_MEM])
-    _lock(connection, spec)
+    lock(connection, spec)
     stale = {}
     for table in merge_sql.publishing_order(spec):
         counts, stale[table.name] = _upsert(connection, spec, table)
@@ -67,7 +67,7 @@ def publish(connection: psycopg.Connection, spec: SyncObject, manifest: Manifest
     manifest.counts["flagged"] = flags.record(connection, spec, manifest)
 
 
-def _lock(connection: psycopg.Connection, spec: SyncObject) -> None:
+def lock(connection: psycopg.Connection, spec: SyncObject) -> None:
     """Keep other writers out of the tables until the end; readers and foreign keys go on.
 
     MERGE does not wait for a row that somebody else is inserting, and a shared table has several writers.

@@ -15,7 +15,7 @@ from psycopg import sql
 from include.vms import staging
 from include.vms.expressions import cast, fields_of, source, trimmed
 from include.vms.rules import TRUNCATED, findings
-from include.vms.spec import OLD, Action, SyncObject, Table, placeholders
+from include.vms.spec import OLD, Action, Reference, SyncObject, Table, placeholders
 
 _SYSTEM: Final = {
     "salesforce_id": "Id",
@@ -71,19 +71,7 @@ def _incoming(spec: SyncObject, table: Table) -> sql.Composed:
 def upsert(spec: SyncObject, table: Table) -> sql.Composed:
     """MERGE of the good rows; returns a row for each one written: merge_action() and nothing else."""
     names = list(_values(spec, table))
-    kept = {column.name for column in table.columns if column.keep}
-    changed = [name for name in names if name != "salesforce_id"]
-    new = {
-        name: sql.SQL("coalesce(n.{0}, t.{0})" if name in kept else "n.{0}").format(sql.Identifier(name))
-        for name in changed
-    }
-    differs = sql.SQL("({}) IS DISTINCT FROM ({})").format(
-        sql.SQL(", ").join(sql.Identifier("t", name) for name in changed), sql.SQL(", ").join(new.values())
-    )
-    assignments: list[sql.Composable] = [
-        *(sql.SQL("{} = {}").format(sql.Identifier(name), value) for name, value in new.items()),
-        *_unlinked(table),
-    ]
+    differs, assignments = _changes(table, [name for name in names if name != "salesforce_id"])
     assignments += [sql.SQL("deleted_at = NULL"), sql.SQL("synced_at = now()")]
     return sql.SQL(
         "MERGE INTO {target} AS t USING {incoming} AS n ON t.salesforce_id = n.salesforce_id"
@@ -100,6 +88,37 @@ def upsert(spec: SyncObject, table: Table) -> sql.Composed:
     )
 
 
+def columns_only(spec: SyncObject, table: Table) -> sql.Composed:
+    """UPDATE of the columns that have a source, whatever the modstamps say: a formula changes without one."""
+    differs, assignments = _changes(table, [name for name in _values(spec, table) if name not in _SYSTEM])
+    return sql.SQL(
+        "UPDATE {target} AS t SET {assignments}, synced_at = now() FROM {incoming} AS n"
+        " WHERE t.salesforce_id = n.salesforce_id AND {differs}"
+    ).format(
+        target=target(table),
+        incoming=_incoming(spec, table),
+        differs=differs,
+        assignments=sql.SQL(", ").join(assignments),
+    )
+
+
+def _changes(table: Table, names: Sequence[str]) -> tuple[sql.Composed, list[sql.Composable]]:
+    """Whether the new row `n` says something else than the stored `t`, and the assignments that take it over."""
+    kept = {column.name for column in table.columns if column.keep}
+    new = {
+        name: sql.SQL("coalesce(n.{0}, t.{0})" if name in kept else "n.{0}").format(sql.Identifier(name))
+        for name in names
+    }
+    differs = sql.SQL("({}) IS DISTINCT FROM ({})").format(
+        sql.SQL(", ").join(sql.Identifier("t", name) for name in names), sql.SQL(", ").join(new.values())
+    )
+    assignments: list[sql.Composable] = [
+        *(sql.SQL("{} = {}").format(sql.Identifier(name), value) for name, value in new.items()),
+        *(each for reference in table.references if reference.raw in new for each in _unlinked(reference)),
+    ]
+    return differs, assignments
+
+
 def stored(spec: SyncObject, table: Table) -> sql.Composed:
     """Of the good rows: how many are stored as deleted and come back, and how many are stored in a newer version."""
     return sql.SQL(
@@ -113,13 +132,12 @@ def stored(spec: SyncObject, table: Table) -> sql.Composed:
     )
 
 
-def _unlinked(table: Table) -> list[sql.Composed]:
+def _unlinked(reference: Reference) -> list[sql.Composed]:
     """A reference that changed is no longer the one that was resolved."""
     return [
         sql.SQL("{0} = CASE WHEN t.{1} IS NOT DISTINCT FROM n.{1} THEN t.{0} END").format(
             sql.Identifier(resolved), sql.Identifier(reference.raw)
         )
-        for reference in table.references
         for resolved, _ in reference.candidates
     ]
 

@@ -30,6 +30,12 @@ def table(spec: SyncObject, side: str = "") -> sql.Identifier:
 def create(connection: psycopg.Connection, spec: SyncObject) -> None:
     """Make the tables anew, empty; to be committed with the checkpoint that says so."""
     drop(connection, spec)
+    for side in _SIDES:
+        create_side(connection, spec, side)
+
+
+def create_side(connection: psycopg.Connection, spec: SyncObject, side: str) -> None:
+    """Make one of the tables unless it is there."""
     fields = sql.SQL(", ").join(sql.SQL("{} text").format(sql.Identifier(name)) for name in spec.select)
     columns = {
         "": sql.SQL("{}, row_no bigint GENERATED ALWAYS AS IDENTITY").format(fields),
@@ -41,8 +47,7 @@ def create(connection: psycopg.Connection, spec: SyncObject) -> None:
             " out boolean GENERATED ALWAYS AS (mark IS NOT NULL) STORED"
         ),
     }
-    for side in _SIDES:
-        connection.execute(sql.SQL("CREATE UNLOGGED TABLE {} ({})").format(table(spec, side), columns[side]))
+    connection.execute(sql.SQL("CREATE UNLOGGED TABLE IF NOT EXISTS {} ({})").format(table(spec, side), columns[side]))
 
 
 def drop(connection: psycopg.Connection, spec: SyncObject) -> None:

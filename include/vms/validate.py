@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from psycopg import sql
 
 from include.operations.errors import ErrorClass, InputRejected, PipelineError
-from include.vms import marks, staging, state
+from include.vms import deletes, marks, staging, state
 from include.vms.contracts import Accept
 from include.vms.merge_sql import target
 from include.vms.rules import findings
@@ -58,6 +58,7 @@ def validate(connect: Connect, spec: SyncObject, manifest: Manifest) -> Manifest
         state.fence(connection, spec.name, manifest.epoch)
         _check_staged(connection, spec, manifest)
         marks.write(connection, spec)
+        deletes.compare(connection, spec, manifest)
         manifest.counts.update(_count(connection, spec, manifest.read))
         reasons = _commonest(connection, spec)
         known, going = _going(connection, spec)

@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.sdk import Connection
 
-from include.vms import extract
+from include.vms import drift, extract, links, merge, reconcile, registry, validate
 from include.vms.contracts import Manifest, Mode, Request
 from include.vms.salesforce.client import Salesforce
 from include.vms.salesforce.settings import Settings
@@ -56,6 +56,16 @@ class Source:
             return extract.extract(
                 client, self.warehouse.connect, spec, Request(mode, **asked), run or f"run-{self._runs}", tuning
             )
+
+    def sync(self, name: str, mode: Mode = Mode.INCREMENTAL, *, run: str | None = None, **asked: Any) -> Manifest:
+        """Run all steps of a sync."""
+        spec = drift.effective(self.warehouse.connect, registry.get(name))
+        connect = self.warehouse.connect
+        manifest = self.extract(spec, mode, run=run, **asked)
+        for step in (validate.validate, merge.merge, links.resolve):
+            manifest = step(connect, spec, manifest)
+        with session(self.server) as client:
+            return reconcile.reconcile(client, connect, spec, manifest)
 
     def published(self, manifest: Manifest) -> None:
         """Stand in for the steps after it: move the watermark and give the lease back."""
