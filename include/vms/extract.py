@@ -37,6 +37,8 @@ REST_BELOW: Final = 2_000
 _DELETED_REACH: Final = timedelta(days=14, hours=23)
 # Asked again a little further back than known, since getDeleted ignores seconds.
 _DELETED_OVERLAP: Final = timedelta(minutes=10)
+# A sweep that is due is no news.
+_WEEKLY: Final = "weekly"
 _MASTER: Final = "MasterRecordId"
 _DELETED: Final = "IsDeleted"
 
@@ -169,17 +171,15 @@ class _Extraction:
         known = (self.begun.request or {}).get("fields")
         return tuple(known) if known else self.spec.select
 
-    def _deleted_span(self, now: datetime) -> tuple[datetime, datetime] | None:
-        """From when to when deletions are asked for; None when all ids are compared anyway."""
-        known = self.begun.deleted_until
-        if self.request.mode is not Mode.INCREMENTAL or known is None or self._sweep_due(now):
-            return None
-        start = min(known, now) - _DELETED_OVERLAP
-        return (start, now) if now - start < _DELETED_REACH else None
+    def _deleted_span(self, now: datetime) -> tuple[datetime, datetime]:
+        """From when to when deletions are asked for. Asked in any case: the reply also tells of open transactions."""
+        start = min(self.begun.deleted_until or now, now) - _DELETED_OVERLAP
+        return max(start, now - _DELETED_REACH), now
 
     def _begin(self, survey: rest.Survey, fields: tuple[str, ...], now: datetime) -> None:
         """Make the window and an empty staging table, and read."""
-        plan = window.plan(self.spec, self.request, self.begun.watermark, now)
+        covered = survey.deleted.covered_until if isinstance(survey.deleted, rest.Deleted) else None
+        plan = window.plan(self.spec, self.request, self.begun.watermark, now, covered)
         manifest, request = self.manifest, self.request
         if plan.start is None and request.mode is Mode.INCREMENTAL and request.limit is None:
             manifest.mode = str(Mode.FULL)
@@ -287,22 +287,27 @@ class _Extraction:
                 sides.ids_from_rows(conn, self.spec)
             manifest.swept, manifest.deleted_until = True, manifest.window_to
             return
-        if isinstance(deleted, SalesforceFailed):
-            manifest.notes.append(f"getDeleted was refused ({deleted.error_code}); all ids were compared.")
-        elif deleted is not None:
+        if isinstance(deleted, rest.Deleted):
             with self.connect() as conn:
                 state.fence(conn, self.spec.name, manifest.epoch)
                 manifest.deleted_ids = sides.stage_deleted(conn, self.spec, deleted)
-            manifest.deleted_until = now.isoformat()
-            if deleted.complete:
-                return
-            manifest.notes.append("The log of deletions does not reach back far enough; all ids were compared.")
-        sides.stage_ids(self.client, self.connect, self.spec, manifest.epoch, survey.active or 0)
-        manifest.swept, manifest.deleted_until = True, now.isoformat()
+            manifest.deleted_until = min(now, deleted.covered_until).isoformat()
+        if reason := self._sweep_reason(deleted, now):
+            manifest.notes += [f"{reason}; all ids were compared."] if reason != _WEEKLY else []
+            sides.stage_ids(self.client, self.connect, self.spec, manifest.epoch, survey.active or 0)
+            manifest.swept = True
+            manifest.deleted_until = manifest.deleted_until or manifest.window_to
 
-    def _sweep_due(self, now: datetime) -> bool:
-        swept = self.begun.swept_at
-        return swept is None or now - swept > timedelta(days=self.spec.sweep_days)
+    def _sweep_reason(self, deleted: rest.Deleted | SalesforceFailed | None, now: datetime) -> str:
+        """Why all ids are read; empty when the log of deletions tells everything."""
+        swept, known = self.begun.swept_at, self.begun.deleted_until
+        if swept is None or now - swept > timedelta(days=self.spec.sweep_days):
+            return _WEEKLY
+        if isinstance(deleted, SalesforceFailed):
+            return f"getDeleted was refused ({deleted.error_code})"
+        if deleted is None or not deleted.complete or known is None or now - known >= _DELETED_REACH:
+            return "The log of deletions does not reach back far enough"
+        return ""
 
 
 def with_optional_fields(spec: SyncObject, found: rest.Describe) -> SyncObject:

@@ -1,8 +1,9 @@
 """Which span of the source's time a run reads, and how far the watermark may move after it.
 
 The end of the window is the source's own time, less a lag in which records that were saved a moment ago may not be
-visible yet. It bounds the watermark, not the query: what is newer is read as well, and once more by the next run. So
-a modstamp in the year 2999 is read by every run and can drag nothing.
+visible yet, and never later than the begin of a transaction that is still open there, as getDeleted tells. It bounds
+the watermark, not the query: what is newer is read as well, and once more by the next run. So a modstamp in the year
+2999 is read by every run and can drag nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +36,13 @@ class Window:
     notes: tuple[str, ...] = field(default=())
 
 
-def plan(spec: SyncObject, request: Request, watermark: datetime | None, server_now: datetime) -> Window:
+def plan(
+    spec: SyncObject,
+    request: Request,
+    watermark: datetime | None,
+    server_now: datetime,
+    covered: datetime | None = None,
+) -> Window:
     """Return the window of a run.
 
     Args:
@@ -43,8 +50,11 @@ def plan(spec: SyncObject, request: Request, watermark: datetime | None, server_
         request: what is asked for.
         watermark: of the last run.
         server_now: the source's time before it answered the first query.
+        covered: when the source's oldest open transaction began: what that changes has an earlier modstamp than the
+            moment at which it can be seen.
     """
     end = server_now - timedelta(seconds=spec.lag_s)
+    end = min(end, covered) if covered is not None else end
     if request.mode is Mode.RECORDS:
         return Window(None, end, moves=False)
     moves = request.moves_watermark

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from include.connections import SALESFORCE, salesforce
-from include.operations.doctor.finding import Finding, fail, ok, some, warn
+from include.operations.doctor.finding import Finding, Level, fail, ok, some, warn
 
 if TYPE_CHECKING:
     from include.operations.doctor.servers import Clocks
@@ -25,7 +25,10 @@ def check(clocks: Clocks) -> Iterator[Finding]:
         clocks.note("Salesforce", lambda: client.server_now().timestamp())
         grant = client.settings.grant.replace("_", " ")
         yield ok(SALESFORCE, f"logged in by {grant}")
-        yield _version(client)
+        version = _version(client)
+        yield version
+        if version.level is Level.FAIL:
+            return
         yield from _quotas(client)
         yield _objects(client)
 

@@ -65,11 +65,17 @@ class Page:
 
 @dataclass(frozen=True)
 class Deleted:
-    """What getDeleted told."""
+    """What getDeleted told.
 
-    rows: list[tuple[str, str]]  # id, time of deletion
-    covered_until: str
-    complete: bool  # False: the log does not reach back to where we asked from
+    Attributes:
+        rows: id and time of deletion.
+        covered_until: what was changed before has become visible; before the begin of the oldest open transaction.
+        complete: whether the log reaches back to where we asked from.
+    """
+
+    rows: list[tuple[str, str]]
+    covered_until: datetime
+    complete: bool
 
 
 @dataclass
@@ -228,6 +234,6 @@ def _deleted(reply: Any, start: datetime) -> Deleted:
     try:
         rows = [(str(one["id"]), str(one["deletedDate"])) for one in reply["deletedRecords"]]
         earliest = datetime.fromisoformat(reply["earliestDateAvailable"])
-        return Deleted(rows, str(reply["latestDateCovered"]), complete=earliest <= start)
+        return Deleted(rows, datetime.fromisoformat(reply["latestDateCovered"]), complete=earliest <= start)
     except (KeyError, TypeError, ValueError) as error:
         raise Unreachable("The reply to getDeleted has not the form of one") from error

@@ -23,6 +23,12 @@ def test_incremental_looks_back_and_ends_before_now():
     assert (found.end, found.moves, found.notes) == (END, True, ())
 
 
+def test_open_transaction_at_the_source_holds_the_watermark_back():
+    began = NOW - 3 * HOUR
+    assert window.plan(SPEC, Request(), NOW - HOUR, NOW, began).end == began
+    assert window.plan(SPEC, Request(), NOW - HOUR, NOW, NOW).end == END
+
+
 def test_without_watermark_everything():
     assert (plan().start, plan().moves) == (None, True)
     assert plan(NOW - HOUR, mode=Mode.FULL).start is None
