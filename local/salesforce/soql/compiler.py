@@ -166,7 +166,7 @@ class _Compiler:
     # --- conditions --------------------------------------------------------------------------------
     def _condition(self, node: Condition) -> str:
         if isinstance(node, Connection):
-            return f"({f' {node.word} '.join(self._condition(part) for part in node.parts)})"
+            return _balanced([self._condition(part) for part in node.parts], node.word)
         if isinstance(node, Negation):
             return f"NOT {self._condition(node.part)}"
         if isinstance(node, Membership):
@@ -251,3 +251,11 @@ class _Compiler:
         """Return a numbered placeholder: parts of the SQL may be put together in any order."""
         self._parameters.append(value)
         return f"?{len(self._parameters)}"
+
+
+def _balanced(parts: list[str], word: str) -> str:
+    """Join conditions in pairs of pairs: SQLite refuses chains of a thousand, which are as deep as they are long."""
+    if len(parts) == 1:
+        return parts[0]
+    middle = len(parts) // 2
+    return f"({_balanced(parts[:middle], word)} {word} {_balanced(parts[middle:], word)})"

@@ -13,6 +13,8 @@ from local.salesforce.soql.tree import Value
 
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _PLAIN = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", '"': '"', "'": "'", "\\": "\\"}
+# So many days are more than a calendar has.
+_MOST_DIGITS = 6
 _EXPECTED = {"boolean": "boolean", "date": "date", "datetime": "dateTime", "int": "int", "double": "double"}
 Comparable = str | float | int | None
 DayRange = tuple[str, str]
@@ -82,6 +84,8 @@ def days(text: str, meta: FieldMeta, value: Value, now: datetime) -> DayRange:
     if meta.type not in ("date", "datetime"):
         raise _wrong_type(text, meta, value)
     word, _, count = value.text.upper().partition(":")
+    if len(count) > _MOST_DIGITS:
+        raise at(text, value.position, "INVALID_FIELD", "Invalid number of days")
     many = int(count or 0)
     first, after = {
         "TODAY": (0, 1),
@@ -94,7 +98,7 @@ def days(text: str, meta: FieldMeta, value: Value, now: datetime) -> DayRange:
     try:
         ends = tuple(today + timedelta(days=n) for n in (first, after))
     except OverflowError:
-        raise at(text, value.position, "INVALID_FIELD", f"Invalid number of days: {many}") from None
+        raise at(text, value.position, "INVALID_FIELD", "Invalid number of days") from None
     if meta.type == "date":
         return ends[0].date().isoformat(), ends[1].date().isoformat()
     return f"{ends[0]:%Y-%m-%dT%H:%M:%S.000Z}", f"{ends[1]:%Y-%m-%dT%H:%M:%S.000Z}"

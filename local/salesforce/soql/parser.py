@@ -26,6 +26,9 @@ from local.salesforce.soql.tree import (
 )
 
 _LONGEST = 100_000
+_LONGEST_STRING = 4000
+_MOST_DIGITS = 9
+_DEEPEST = 100
 _KINDS: dict[str, LiteralKind] = {
     "STRING": "string",
     "NUMBER": "number",
@@ -82,10 +85,10 @@ def _query(text: str, tree: Tree[Token]) -> Query:
         count=_count(selection),
         entity=str(entity),
         entity_position=_position(entity),
-        where=_condition(found["where"][1]) if "where" in found else None,
+        where=_condition(text, found["where"][1]) if "where" in found else None,
         order=tuple(_order(item) for item in found.get("order", [])[2:]),
-        limit=int(str(found["limit"][1])) if "limit" in found else None,
-        offset=int(str(offset[1])) if offset else None,
+        limit=_number(text, found["limit"][1]) if "limit" in found else None,
+        offset=_number(text, offset[1]) if offset else None,
         offset_position=_position(offset[1]) if offset else 0,
     )
 
@@ -99,27 +102,38 @@ def _count(selection: Tree[Token]) -> Count | None:
     return Count(_path(path), str(alias[0]) if alias else "expr0")
 
 
-def _condition(node: Any) -> Condition:
+def _condition(text: str, node: Any, depth: int = 0) -> Condition:
+    if depth > _DEEPEST:
+        message = "Query is either selecting too many fields or the filter conditions are too complicated."
+        raise ApiError("QUERY_TOO_COMPLICATED", message)
     match str(node.data), node.children:
-        case "conjunction", parts:
-            return Connection("AND", tuple(_condition(p) for p in parts if isinstance(p, Tree)))
-        case "disjunction", parts:
-            return Connection("OR", tuple(_condition(p) for p in parts if isinstance(p, Tree)))
+        case ("conjunction" | "disjunction") as kind, parts:
+            inner = tuple(_condition(text, p, depth + 1) for p in parts if isinstance(p, Tree))
+            return Connection("AND" if kind == "conjunction" else "OR", inner)
         case "negation", [_, part]:
-            return Negation(_condition(part))
+            return Negation(_condition(text, part, depth + 1))
         case "comparison", [path, operator, value]:
             word = str(operator).upper()
-            return Comparison(_path(path), cast("Operator", "!=" if word == "<>" else word), _value(value))
+            return Comparison(_path(path), cast("Operator", "!=" if word == "<>" else word), _value(text, value))
         case kind, [path, *_, values]:
-            return Membership(_path(path), tuple(_value(v) for v in values.children), kind == "is_not_in")
+            return Membership(_path(path), tuple(_value(text, v) for v in values.children), kind == "is_not_in")
         case kind, _:
             raise AssertionError(kind)
 
 
-def _value(node: Any) -> Value:
+def _value(text: str, node: Any) -> Value:
     (token,) = node.children
-    text = str(token)[1:-1] if token.type == "STRING" else str(token)
-    return Value(_KINDS[token.type], text, _position(token))
+    literal = str(token)[1:-1] if token.type == "STRING" else str(token)
+    if len(literal) > _LONGEST_STRING:
+        message = f"a literal cannot be longer than {_LONGEST_STRING} characters"
+        raise at(text, _position(token), "MALFORMED_QUERY", message)
+    return Value(_KINDS[token.type], literal, _position(token))
+
+
+def _number(text: str, token: Any) -> int:
+    if len(token) > _MOST_DIGITS:
+        raise at(text, _position(token), "NUMBER_OUTSIDE_VALID_RANGE", "number out of range")
+    return int(str(token))
 
 
 def _order(node: Any) -> Order:
