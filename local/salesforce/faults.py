@@ -18,5 +18,9 @@ class Faults:
         del request
         return response
 
+    def headers(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Change what the header of an answer says, after everybody else has written to it."""
+        del request, response
+
     def clear(self) -> None:
         """Behave well again."""

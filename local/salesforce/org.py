@@ -68,6 +68,5 @@ ORG: web.AppKey[Org] = web.AppKey("org", Org)
 SOQL: web.RequestKey[str] = web.RequestKey("soql", str)
 JOB_ID: web.RequestKey[str] = web.RequestKey("job_id", str)
 CALLS_MADE: web.RequestKey[int] = web.RequestKey("calls_made", int)
-# The answer carries Sforce-Limit-Info; its Date is so many seconds off.
+# The answer carries Sforce-Limit-Info.
 LIMIT_INFO: web.RequestKey[bool] = web.RequestKey("limit_info", bool)
-DATE_SKEW: web.RequestKey[float] = web.RequestKey("date_skew", float)

@@ -30,6 +30,7 @@ _PREFIX = "01g"
 class _Result:
     """A spooled result: where each page begins in the file. A page is a JSON array of records."""
 
+    entity: str
     size: int
     expires: datetime
     file: IO[bytes]
@@ -64,6 +65,11 @@ class Queries:
         """Let all locators end now."""
         self.reset()
 
+    def object_of(self, locator: str) -> str:
+        """Return the object whose records a locator leads to; empty when there is none."""
+        result = self._results.get(locator.rpartition("-")[0])
+        return result.entity if result else ""
+
     def first(self, call: Call, *, all_rows: bool) -> Answer:
         """Answer a query with its first page. Raises ApiError."""
         soql = call.query.get("q")
@@ -96,7 +102,7 @@ class Queries:
         key = ids.make_id(_PREFIX, next(self._numbers))
         # The file has no name: it is gone with the process.
         spool = tempfile.TemporaryFile(dir=self._store.directory)  # noqa: SIM115 - it lives as long as the locator
-        result = _Result(0, self._clock.now() + _LIVES, spool)
+        result = _Result(plan.entity.name, 0, self._clock.now() + _LIVES, spool)
         for number, page in itertools.chain([(count, content), following], pages):
             result.pages[result.size] = (spool.tell(), len(page))
             spool.write(page)

@@ -9,7 +9,6 @@ import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
 from email.utils import format_datetime
 
 from aiohttp import hdrs, web
@@ -18,7 +17,7 @@ from local.salesforce import admin, live, oauth
 from local.salesforce.answer import Answer, Call
 from local.salesforce.errors import ApiError
 from local.salesforce.generate import fill
-from local.salesforce.org import CALLS_MADE, DATE_SKEW, JOB_ID, LIMIT_INFO, ORG, SOQL, Org
+from local.salesforce.org import CALLS_MADE, JOB_ID, LIMIT_INFO, ORG, SOQL, Org
 from local.salesforce.quotas import CALLS
 from local.salesforce.requests import Entry
 from local.salesforce.rest import check_version, version_list
@@ -163,11 +162,10 @@ async def _compress(request: web.Request, response: web.StreamResponse) -> None:
 async def _headers(request: web.Request, response: web.StreamResponse) -> None:
     """Set what every answer carries, streamed ones included."""
     org = request.app[ORG]
-    # Faults may let the organisation's clock look wrong.
-    now = org.clock.now() + timedelta(seconds=request.get(DATE_SKEW, 0))
-    response.headers[hdrs.DATE] = format_datetime(now, usegmt=True)
+    response.headers[hdrs.DATE] = format_datetime(org.clock.now(), usegmt=True)
     if request.get(LIMIT_INFO):
-        response.headers.setdefault("Sforce-Limit-Info", org.quotas.header())
+        response.headers["Sforce-Limit-Info"] = org.quotas.header()
+    org.faults.headers(request, response)
 
 
 # --- handlers --------------------------------------------------------------------------------------
