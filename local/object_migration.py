@@ -50,8 +50,8 @@ def write(name: str, url: str, versions: Path = VERSIONS) -> int:
         try:
             made = ddl.migration(connection, registry.objects().values(), name, f"{int(down) + 1:04}", down)
         except ValueError as error:
-            sys.stdout.write(f"object-migration: {error}\n")
-            return 0
+            sys.stderr.write(f"object-migration: {error}\n")
+            return 1
     path = versions / made.file_name
     path.write_text(made.text, encoding="utf-8")
     for step in (["check", "--quiet", "--fix"], ["format", "--quiet"]):

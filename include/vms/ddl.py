@@ -13,7 +13,7 @@ from include.vms.spec import ChildSet, Column, Kind, SyncObject, Table
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
-    from alembic.operations.ops import MigrationScript
+    from alembic.operations.ops import MigrationScript, OpContainer
     from sqlalchemy import Connection
 
 SCHEMA: Final = "vms"
@@ -96,7 +96,7 @@ def migration(connection: Connection, syncs: Iterable[SyncObject], name: str, re
         down: number of the one before.
 
     Raises:
-        ValueError: there is nothing to change.
+        ValueError: there is nothing to change, or a table that can have rows would get a column that must not be null.
     """
     from alembic.autogenerate import produce_migrations, render_python_code
 
@@ -104,6 +104,7 @@ def migration(connection: Connection, syncs: Iterable[SyncObject], name: str, re
     script: MigrationScript = produce_migrations(_context(connection, wanted), wanted)
     if script.upgrade_ops is None or script.downgrade_ops is None or script.upgrade_ops.is_empty():
         raise ValueError("the database has all that the objects declare: there is nothing to migrate")
+    _adopt(script.upgrade_ops)
     text = _TEMPLATE.format(
         title=f"Tables of the sync {name}",
         revision=revision,
@@ -112,6 +113,21 @@ def migration(connection: Connection, syncs: Iterable[SyncObject], name: str, re
         down_body=_body(render_python_code(script.downgrade_ops)),
     )
     return Migration(revision, f"{revision}_{name}.py", text)
+
+
+def _adopt(operations: OpContainer) -> None:
+    """Let a declared column be there already: the sync adds a column by itself when the source has a new field."""
+    from alembic.operations.ops import AddColumnOp, OpContainer
+
+    for one in operations.ops:
+        if isinstance(one, OpContainer):
+            _adopt(one)
+        elif isinstance(one, AddColumnOp):
+            if not one.column.nullable:
+                raise ValueError(
+                    f"{one.table_name}.{one.column.name} must be nullable: rows that are there have no value for it"
+                )
+            one.if_not_exists = True
 
 
 def _body(rendered: str) -> str:

@@ -130,8 +130,8 @@ def test_a_new_object_gets_its_migration_and_then_there_is_nothing_left(reposito
     assert re.search(r'down_revision = "(\d+)"', made.read_text())[1] == before
     schema.upgrade()
     assert differences(url, syncs) == []
-    assert object_migration.write("wishes", url, versions) == 0
-    assert "nothing to migrate" in capsys.readouterr().out
+    assert object_migration.write("wishes", url, versions) == 1
+    assert "nothing to migrate" in capsys.readouterr().err
     assert len(list(versions.glob("*_wishes*.py"))) == 1
     with schema._connection("warehouse") as connection:
         from alembic import command
@@ -140,10 +140,25 @@ def test_a_new_object_gets_its_migration_and_then_there_is_nothing_left(reposito
     assert "wish" in str(differences(url, syncs))
 
 
-def test_a_column_that_a_sync_has_added_by_itself_is_left_alone(repository):
-    """A new field of the source becomes a column at run time; no migration takes it away."""
-    url, _ = repository
-    schema.upgrade()
+def test_a_column_that_a_sync_has_added_by_itself_is_left_alone_until_it_is_adopted(repository, monkeypatch):
+    """A new field of the source becomes a column at run time; no migration takes it away, or trips over it."""
+    url, versions = repository
+    declared = list(registry.objects().values())
+    adopting = list(changed(columns=(*CLASSES.columns, Column("room", Kind.TEXT, "Name", "room"))))
+    monkeypatch.setattr(registry, "objects", lambda: registry.ordered(adopting))
+    assert object_migration.write("classes", url, versions) == 0
     with psycopg.connect(url) as connection:
-        connection.execute("ALTER TABLE vms.class ADD COLUMN room_number text")
-    assert differences(url, registry.objects().values()) == []
+        connection.execute("ALTER TABLE vms.class ADD COLUMN room text")
+    assert differences(url, declared) == []
+    schema.upgrade()
+    assert schema.current() == schema.head()
+    assert len(list(versions.glob("*_classes.py"))) == 1
+
+
+def test_rows_that_are_there_have_no_value_for_a_new_column(repository, monkeypatch, capsys):
+    url, versions = repository
+    must = list(changed(columns=(*CLASSES.columns, Column("seat", Kind.TEXT, "Name", "seat", nullable=False))))
+    monkeypatch.setattr(registry, "objects", lambda: registry.ordered(must))
+    assert object_migration.write("classes", url, versions) == 1
+    assert "class.seat must be nullable" in capsys.readouterr().err
+    assert not list(versions.glob("*_classes.py"))
