@@ -14,13 +14,15 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from local.salesforce import deletion, ids, schema
+from local.salesforce import ids, schema
 from local.salesforce.clock import Clock, stamp
 from local.salesforce.database import Database, quote
+from local.salesforce.deletion import Deletion
 from local.salesforce.errors import ApiError
 from local.salesforce.metadata import SYSTEM_NAMES, Catalog, FieldMeta, ObjectMeta, standard_catalog
 from local.salesforce.values import Stored, name_of, stored
@@ -168,37 +170,43 @@ class Store:
             for row in rows:
                 values = _stored_row(meta, row)
                 record_id = str(values.pop("Id", ""))
+                self._settle(db, meta, [record_id])
                 _must_be_alive(db, meta, [record_id])
                 values = {**dict.fromkeys(_STAMPED[stamps], now), **values}
                 values |= _renamed(db, meta, record_id, values)
-                self._change(db, meta, {record_id: {"update": values}}, now, late_by)
+                if late_by:
+                    self._delay(db, meta, {record_id: {"update": values}}, now, late_by)
+                else:
+                    self._apply(db, meta, record_id, {"update": values})
 
     def delete(self, name: str, record_ids: Sequence[str], *, late_by: float = 0) -> None:
         """Put records, and what goes with them, into the recycle bin. Raises ApiError."""
         meta, now = self.object(name), self.clock.stamp()
         with self._writing() as db:
+            self._settle(db, meta, record_ids)
             _must_be_alive(db, meta, record_ids)
             if late_by:
                 self._delay(db, meta, {each: {"delete": now} for each in record_ids}, now, late_by)
             else:
-                deletion.delete(db, self.catalog, meta, record_ids, now)
+                self._deletion(db).delete(meta, record_ids, now)
 
     def undelete(self, name: str, record_ids: Sequence[str]) -> None:
         """Take records, and what went with them, out of the recycle bin. Raises ApiError."""
         with self._writing() as db:
-            deletion.undelete(db, self.catalog, self.object(name), record_ids, self.clock.stamp())
+            self._deletion(db).undelete(self.object(name), record_ids, self.clock.stamp())
 
     def hard_delete(self, name: str, record_ids: Sequence[str], *, logged: bool = True) -> None:
         """Remove records for good. `logged=False`: the delete log has been purged, getDeleted does not know them."""
         with self._writing() as db:
-            deletion.purge(db, self.catalog, self.object(name), record_ids, self.clock.stamp(), logged=logged)
+            self._deletion(db).purge(self.object(name), record_ids, self.clock.stamp(), logged=logged)
 
     def merge(self, name: str, winner: str, losers: Sequence[str], values: Row | None = None) -> None:
         """Merge up to two records into another one: what refers to them refers to it, without new stamps."""
         meta, now = self.object(name), self.clock.stamp()
         with self._writing() as db:
+            self._settle(db, meta, [winner, *losers])
             _must_be_alive(db, meta, [winner, *losers])
-            deletion.merge(db, self.catalog, meta, winner, losers, now)
+            self._deletion(db).merge(meta, winner, losers, now)
             self.update(name, winner, values or {})
 
     # --- schema ------------------------------------------------------------------------------------
@@ -240,22 +248,23 @@ class Store:
         with self._database.write() as db:
             yield db
 
-    def _change(
-        self, db: sqlite3.Connection, meta: ObjectMeta, changes: Mapping[str, Row], now: str, late_by: float
-    ) -> None:
-        if late_by:
-            self._delay(db, meta, changes, now, late_by)
+    def _settle(self, db: sqlite3.Connection, meta: ObjectMeta, record_ids: Sequence[str] | None = None) -> None:
+        """Make changes of these records (None: of all of the object) visible that were committed before.
+
+        A later change of the same record waits for them, and would be undone if they came after it.
+        """
+        if self._next_visible is None:
             return
-        for record_id, change in changes.items():
-            # What was committed before comes first, or it would undo this change later.
-            self._apply_pending(
-                db,
-                db.execute(
-                    "SELECT n, object, id, change FROM _pending WHERE object = ? AND id = ? ORDER BY n",
-                    (meta.name, record_id),
-                ).fetchall(),
-            )
-            self._apply(db, meta, record_id, change)
+        statement = "SELECT n, object, id, change FROM _pending WHERE object = ?"
+        if record_ids is None:
+            found = db.execute(f"{statement} ORDER BY n", (meta.name,))
+        else:
+            chosen = f"{statement} AND id IN (SELECT value FROM json_each(?)) ORDER BY n"  # noqa: S608 - constants
+            found = db.execute(chosen, (meta.name, json.dumps(list(record_ids))))
+        self._apply_pending(db, found.fetchall())
+
+    def _deletion(self, db: sqlite3.Connection) -> Deletion:
+        return Deletion(db, self.catalog, partial(self._settle, db))
 
     def _delay(
         self, db: sqlite3.Connection, meta: ObjectMeta, changes: Mapping[str, Row], now: str, late_by: float
@@ -269,14 +278,15 @@ class Store:
 
     def _apply_pending(self, db: sqlite3.Connection, due: Sequence[tuple[int, str, str, str]]) -> None:
         for n, name, record_id, change in due:
-            self._apply(db, self.catalog[name], record_id, json.loads(change))
-            db.execute("DELETE FROM _pending WHERE n = ?", (n,))
+            # Another one, whose turn it was first, may have settled this one.
+            if db.execute("DELETE FROM _pending WHERE n = ?", (n,)).rowcount:
+                self._apply(db, self.catalog[name], record_id, json.loads(change))
         if due:
             self._next_visible = _first_pending(db)
 
     def _apply(self, db: sqlite3.Connection, meta: ObjectMeta, record_id: str, change: Row) -> None:
         if "delete" in change:
-            deletion.delete(db, self.catalog, meta, [record_id], change["delete"])
+            self._deletion(db).delete(meta, [record_id], change["delete"])
             return
         # A field may have been removed while the change was on its way.
         values = {k: v for k, v in (change.get("insert") or change["update"]).items() if k in meta.columns}

@@ -137,6 +137,44 @@ def test_a_later_change_is_not_undone_by_a_late_one(store: Store) -> None:
     assert (row["LastName"], row["SystemModstamp"]) == ("Second", LATER)
 
 
+def test_whoever_deletes_waits_for_late_changes_of_the_same_records(store: Store) -> None:
+    account = store.insert("Account", {"Name": "School"})
+    child = contact(store, AccountId=account)
+    store.update("Contact", child, {"LastName": "Changed"}, late_by=300)
+    late = store.insert("Contact", {"LastName": "Late", "AccountId": account}, late_by=600)
+    store.clock.move(60)
+    store.delete("Account", [account])
+    row = store.get("Contact", child) or {}
+    assert (row["LastName"], row["IsDeleted"], row["SystemModstamp"]) == ("Changed", 1, LATER)
+    store.clock.move(600)
+    assert stamps(store, child)[2] == LATER
+    assert (store.get("Contact", late) or {})["IsDeleted"] == 0
+
+
+def test_a_merge_waits_for_late_changes_of_what_belongs_to_the_losers(store: Store) -> None:
+    winner, loser = contact(store), contact(store)
+    link = store.insert("npe5__Affiliation__c", {"npe5__Contact__c": loser}, late_by=300)
+    store.merge("Contact", winner, [loser])
+    store.clock.move(300)
+    assert (store.get("npe5__Affiliation__c", link) or {})["npe5__Contact__c"] == winner
+
+
+def test_a_change_after_a_late_deletion_comes_too_late(store: Store) -> None:
+    record = contact(store)
+    store.delete("Contact", [record], late_by=300)
+    with pytest.raises(ApiError, match="ENTITY_IS_DELETED"):
+        store.update("Contact", record, {"LastName": "Y"})
+
+
+def test_nothing_belongs_to_itself_after_a_merge(store: Store) -> None:
+    loser = store.insert("Account", {"Name": "Above"})
+    winner = store.insert("Account", {"Name": "Below", "ParentId": loser})
+    other = store.insert("Account", {"Name": "Other", "ParentId": loser})
+    store.merge("Account", winner, [loser])
+    assert (store.get("Account", winner) or {})["ParentId"] is None
+    assert (store.get("Account", other) or {})["ParentId"] == winner
+
+
 def test_a_late_deletion_is_in_the_log_at_its_own_time(store: Store) -> None:
     record = contact(store)
     store.delete("Contact", [record], late_by=60)
