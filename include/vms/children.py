@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _NEW: Final = sql.Identifier("pg_temp", "new_children")
 
 
-def replace(connection: psycopg.Connection, spec: SyncObject, child: ChildSet, *, stale: bool) -> None:
+def replace(connection: psycopg.Connection, spec: SyncObject, child: ChildSet, *, stale: bool, marked: bool) -> None:
     """Give every published record the rows that its fields say.
 
     Args:
@@ -27,13 +27,15 @@ def replace(connection: psycopg.Connection, spec: SyncObject, child: ChildSet, *
         spec: the object.
         child: the set.
         stale: some staged rows are older than the stored ones; theirs are left as they are.
+        marked: there are marks at all.
     """
     target = sql.Identifier("vms", child.name)
     columns = [column.name for column in child.columns]
     plain = [name for name in columns if name not in child.key]
     same = sql.SQL("n.parent_id = t.parent_id AND ({}) = ({})").format(_list(child.key, "n"), _list(child.key, "t"))
     owned = sql.SQL(child.owned_where or "true")
-    connection.execute(_computed(spec, child, _parents(spec, child, stale=stale)))
+    parents = _parents(spec, child, stale=stale, marked=marked)
+    connection.execute(_computed(spec, child, parents))
     if not _is_empty(connection, target):
         connection.execute(
             sql.SQL(
@@ -42,7 +44,7 @@ def replace(connection: psycopg.Connection, spec: SyncObject, child: ChildSet, *
             ).format(
                 target=target,
                 id=cast(spec.by_name["Id"]),
-                parents=_parents(spec, child, stale=stale),
+                parents=parents,
                 owned=owned,
                 new=_NEW,
                 same=same,
@@ -86,8 +88,8 @@ def _computed(spec: SyncObject, child: ChildSet, parents: sql.Composable) -> sql
     )
 
 
-def _parents(spec: SyncObject, child: ChildSet, *, stale: bool) -> sql.Composed:
-    records = good(spec, fields_of(spec, ["SystemModstamp", child.rows]))
+def _parents(spec: SyncObject, child: ChildSet, *, stale: bool, marked: bool) -> sql.Composed:
+    records = good(spec, fields_of(spec, ["SystemModstamp", child.rows]), marked=marked)
     if not stale:
         return records
     return sql.SQL("{} JOIN {} AS p ON p.salesforce_id = {} AND p.system_modstamp = {}").format(

@@ -36,8 +36,15 @@ _CASTS: Final = {
 Render = Callable[["Field"], sql.Composable]
 
 
-def trimmed(value: sql.Composable) -> sql.Composed:
-    """A text without blanks around it; null when nothing is left."""
+# Values that people type, or that spreadsheets pad; ids, dates and booleans are Salesforce's own.
+_TRIMMED: Final = (Kind.TEXT, Kind.INTEGER, Kind.NUMBER)
+
+
+def cleaned(field: Field, alias: str = "s") -> sql.Composable:
+    """The text of a staged field without blanks around it; null when nothing is left."""
+    value = sql.Identifier(alias, field.name)
+    if field.kind not in _TRIMMED:
+        return value
     return sql.SQL("nullif(btrim({}, {}), '')").format(value, sql.Literal(BLANKS))
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from psycopg import sql
 
 from include.vms import staging
-from include.vms.expressions import Render, cast, expression, fields_of, text_of, trimmed
+from include.vms.expressions import Render, cast, cleaned, expression, fields_of, text_of
 from include.vms.rules import Finding, findings
 from include.vms.spec import Action
 
@@ -105,7 +105,7 @@ def _used(spec: SyncObject) -> list[str]:
 
 def _cleaned(spec: SyncObject, names: Iterable[str]) -> sql.Composed:
     columns = sql.SQL(", ").join(
-        sql.SQL("{} AS {}").format(trimmed(sql.Identifier("s", name)), sql.Identifier(name)) for name in names
+        sql.SQL("{} AS {}").format(cleaned(spec.by_name[name]), sql.Identifier(name)) for name in names
     )
     return sql.SQL("(SELECT s.row_no, {} FROM {} AS s OFFSET 0) AS c").format(columns, staging.table(spec))
 

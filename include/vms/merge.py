@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from include.vms import children, flags, merge_sql, merges, quarantine, state, tombstones
+from include.vms import children, flags, merge_sql, merges, quarantine, staging, state, tombstones
 
 if TYPE_CHECKING:
     import psycopg
@@ -53,14 +53,15 @@ def publish(connection: psycopg.Connection, spec: SyncObject, manifest: Manifest
     """Bring the record tables to what is staged, in the caller's transaction, and count it into the manifest."""
     connection.execute("SELECT set_config('work_mem', %s, true)", [_WORK_MEM])
     lock(connection, spec)
+    marked = _exists(connection, staging.table(spec, "_marks"))
     stale = {}
     for table in merge_sql.publishing_order(spec):
-        counts, stale[table.name] = _upsert(connection, spec, table)
+        counts, stale[table.name] = _upsert(connection, spec, table, marked=marked)
         if table == spec.table:
             manifest.counts.update(counts)
             manifest.counts["unchanged"] = manifest.counts["good"] - sum(counts.values())
     for child in spec.children:
-        children.replace(connection, spec, child, stale=stale[child.parent])
+        children.replace(connection, spec, child, stale=stale[child.parent], marked=marked)
     manifest.counts.update(tombstones.apply(connection, spec))
     manifest.counts["merged"] = merges.note(connection, spec)
     quarantine.record(connection, spec, manifest)
@@ -76,17 +77,21 @@ def lock(connection: psycopg.Connection, spec: SyncObject) -> None:
     connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(tables))
 
 
-def _upsert(connection: psycopg.Connection, spec: SyncObject, table: Table) -> tuple[dict[str, int], bool]:
+def _upsert(
+    connection: psycopg.Connection, spec: SyncObject, table: Table, *, marked: bool
+) -> tuple[dict[str, int], bool]:
     """Write one table; returns the counts, and whether a staged row was older than the stored one."""
-    restored, stale = _row(connection, merge_sql.stored(spec, table))
-    inserted, written = _row(
-        connection,
-        sql.SQL(
-            "WITH done AS ({} RETURNING merge_action() AS action)"
-            " SELECT count(*) FILTER (WHERE action = 'INSERT'), count(*) FROM done"
-        ).format(merge_sql.upsert(spec, table)),
-    )
+    if not _exists(connection, merge_sql.target(table)):
+        inserted = connection.execute(merge_sql.insert(spec, table, marked=marked)).rowcount
+        return {"inserted": inserted, "updated": 0, "restored": 0}, False
+    restored, stale = _row(connection, merge_sql.stored(spec, table, marked=marked))
+    inserted, written = _row(connection, merge_sql.upsert(spec, table, marked=marked))
     return {"inserted": inserted, "updated": written - inserted - restored, "restored": restored}, stale > 0
+
+
+def _exists(connection: psycopg.Connection, table: sql.Identifier) -> bool:
+    """Whether a table has a row."""
+    return connection.execute(sql.SQL("SELECT FROM {} LIMIT 1").format(table)).fetchone() is not None
 
 
 def _write_counts(connection: psycopg.Connection, manifest: Manifest) -> None:

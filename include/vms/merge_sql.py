@@ -1,6 +1,6 @@
 """The statements by which staged rows become rows of the record tables.
 
-`good` is the staging table without the rows that `_marks` leaves out, trimmed, with values that broke a flagging rule
+`good` is the staging table without the rows that `_marks` leaves out, cleaned, with values that broke a flagging rule
 as null and long texts cut: everything above it may be cast. A row is written only when the source's version is not
 older than the stored one and something differs, so a run that brings nothing new rewrites nothing.
 """
@@ -13,7 +13,7 @@ from typing import Final
 from psycopg import sql
 
 from include.vms import staging
-from include.vms.expressions import cast, fields_of, source, trimmed
+from include.vms.expressions import cast, cleaned, fields_of, source
 from include.vms.rules import TRUNCATED, findings
 from include.vms.spec import OLD, Action, Reference, SyncObject, Table, placeholders
 
@@ -25,26 +25,29 @@ _SYSTEM: Final = {
 }
 
 
-def good(spec: SyncObject, names: Iterable[str]) -> sql.Composed:
-    """Rows to publish, as the cleaned layer `c` with the fields named."""
+def good(spec: SyncObject, names: Iterable[str], *, marked: bool = True) -> sql.Composed:
+    """Rows to publish, as the cleaned layer `c` with the fields named; `marked`: there are marks at all."""
     wanted = {"Id", *names}
     columns = sql.SQL(", ").join(
-        sql.SQL("{} AS {}").format(_clean(spec, name), sql.Identifier(name)) for name in spec.select if name in wanted
+        sql.SQL("{} AS {}").format(_clean(spec, name, marked=marked), sql.Identifier(name))
+        for name in spec.select
+        if name in wanted
     )
-    return sql.SQL(
-        "(SELECT s.row_no, m.problems, {columns} FROM {staged} AS s LEFT JOIN {marks} AS m USING (row_no)"
-        " WHERE m.out IS NOT TRUE OFFSET 0) AS c"
-    ).format(columns=columns, staged=staging.table(spec), marks=staging.table(spec, "_marks"))
+    marks = sql.SQL("LEFT JOIN {} AS m USING (row_no) WHERE m.out IS NOT TRUE").format(staging.table(spec, "_marks"))
+    return sql.SQL("(SELECT {columns} FROM {staged} AS s {marks} OFFSET 0) AS c").format(
+        columns=columns, staged=staging.table(spec), marks=marks if marked else sql.SQL("")
+    )
 
 
-def _clean(spec: SyncObject, name: str) -> sql.Composed:
-    field, text = spec.by_name[name], trimmed(sql.Identifier("s", name))
-    own = [one for one in findings(spec) if one.field == name and not one.flag and one.action is Action.FLAG]
+def _clean(spec: SyncObject, name: str, *, marked: bool) -> sql.Composable:
+    field = spec.by_name[name]
+    text = cleaned(field)
+    own = [one for one in findings(spec) if marked and one.field == name and one.action is Action.FLAG and not one.flag]
     dropped = [one.number for one in own if one.keeps_out]
     cut = [one.number for one in own if one.code == TRUNCATED]
     if cut:
-        text = sql.SQL("CASE WHEN {} = ANY (m.problems) THEN rtrim(left({}, {}), {}) ELSE {} END").format(
-            sql.Literal(cut[0]), text, sql.Literal(field.max_length), sql.Literal(" "), text
+        text = sql.SQL("CASE WHEN {} = ANY (m.problems) THEN rtrim(left({}, {})) ELSE {} END").format(
+            sql.Literal(cut[0]), text, sql.Literal(field.max_length), text
         )
     if dropped:
         text = sql.SQL("CASE WHEN m.problems && {}::int[] THEN NULL ELSE {} END").format(sql.Literal(dropped), text)
@@ -57,7 +60,7 @@ def _values(spec: SyncObject, table: Table) -> dict[str, sql.Composable]:
     return system | {column.name: source(spec, column.source) for column in table.columns if column.source}
 
 
-def _incoming(spec: SyncObject, table: Table) -> sql.Composed:
+def _incoming(spec: SyncObject, table: Table, *, marked: bool) -> sql.Composed:
     names = fields_of(spec, [*_SYSTEM.values(), *(column.source for column in table.columns if column.source)])
     columns = sql.SQL(", ").join(
         sql.SQL("{} AS {}").format(value, sql.Identifier(name)) for name, value in _values(spec, table).items()
@@ -65,26 +68,40 @@ def _incoming(spec: SyncObject, table: Table) -> sql.Composed:
     stored: sql.Composable = sql.SQL("")
     if any(name.startswith(OLD) for column in table.columns for name in placeholders(column.source)):
         stored = sql.SQL(" LEFT JOIN {} AS o ON o.salesforce_id = {}").format(target(table), cast(spec.by_name["Id"]))
-    return sql.SQL("(SELECT {} FROM {}{})").format(columns, good(spec, names), stored)
+    return sql.SQL("(SELECT {} FROM {}{}) AS n").format(columns, good(spec, names, marked=marked), stored)
 
 
-def upsert(spec: SyncObject, table: Table) -> sql.Composed:
-    """MERGE of the good rows; returns a row for each one written: merge_action() and nothing else."""
+def insert(spec: SyncObject, table: Table, *, marked: bool) -> sql.Composed:
+    """INSERT of the good rows into a table that has none."""
+    names = list(_values(spec, table))
+    return sql.SQL("INSERT INTO {} ({}, synced_at) SELECT {}, now() FROM {}").format(
+        target(table), _list(names), _list(names, "n"), _incoming(spec, table, marked=marked)
+    )
+
+
+def upsert(spec: SyncObject, table: Table, *, marked: bool) -> sql.Composed:
+    """MERGE of the good rows; gives the number of rows inserted, and of rows written."""
     names = list(_values(spec, table))
     differs, assignments = _changes(table, [name for name in names if name != "salesforce_id"])
     assignments += [sql.SQL("deleted_at = NULL"), sql.SQL("synced_at = now()")]
     return sql.SQL(
-        "MERGE INTO {target} AS t USING {incoming} AS n ON t.salesforce_id = n.salesforce_id"
-        " WHEN MATCHED AND n.system_modstamp >= t.system_modstamp AND (t.deleted_at IS NOT NULL OR {differs})"
-        " THEN UPDATE SET {assignments}"
-        " WHEN NOT MATCHED THEN INSERT ({columns}, synced_at) VALUES ({values}, now())"
+        """
+        WITH done AS (
+            MERGE INTO {target} AS t USING {incoming} ON t.salesforce_id = n.salesforce_id
+            WHEN MATCHED AND n.system_modstamp >= t.system_modstamp AND (t.deleted_at IS NOT NULL OR {differs})
+                THEN UPDATE SET {assignments}
+            WHEN NOT MATCHED THEN INSERT ({columns}, synced_at) VALUES ({values}, now())
+            RETURNING merge_action() AS action
+        )
+        SELECT count(*) FILTER (WHERE action = 'INSERT'), count(*) FROM done
+        """
     ).format(
         target=target(table),
-        incoming=_incoming(spec, table),
+        incoming=_incoming(spec, table, marked=marked),
         differs=differs,
         assignments=sql.SQL(", ").join(assignments),
-        columns=sql.SQL(", ").join(map(sql.Identifier, names)),
-        values=sql.SQL(", ").join(sql.Identifier("n", name) for name in names),
+        columns=_list(names),
+        values=_list(names, "n"),
     )
 
 
@@ -92,11 +109,11 @@ def columns_only(spec: SyncObject, table: Table) -> sql.Composed:
     """UPDATE of the columns that have a source, whatever the modstamps say: a formula changes without one."""
     differs, assignments = _changes(table, [name for name in _values(spec, table) if name not in _SYSTEM])
     return sql.SQL(
-        "UPDATE {target} AS t SET {assignments}, synced_at = now() FROM {incoming} AS n"
+        "UPDATE {target} AS t SET {assignments}, synced_at = now() FROM {incoming}"
         " WHERE t.salesforce_id = n.salesforce_id AND {differs}"
     ).format(
         target=target(table),
-        incoming=_incoming(spec, table),
+        incoming=_incoming(spec, table, marked=True),
         differs=differs,
         assignments=sql.SQL(", ").join(assignments),
     )
@@ -109,9 +126,7 @@ def _changes(table: Table, names: Sequence[str]) -> tuple[sql.Composed, list[sql
         name: sql.SQL("coalesce(n.{0}, t.{0})" if name in kept else "n.{0}").format(sql.Identifier(name))
         for name in names
     }
-    differs = sql.SQL("({}) IS DISTINCT FROM ({})").format(
-        sql.SQL(", ").join(sql.Identifier("t", name) for name in names), sql.SQL(", ").join(new.values())
-    )
+    differs = sql.SQL("({}) IS DISTINCT FROM ({})").format(_list(names, "t"), sql.SQL(", ").join(new.values()))
     assignments: list[sql.Composable] = [
         *(sql.SQL("{} = {}").format(sql.Identifier(name), value) for name, value in new.items()),
         *(each for reference in table.references if reference.raw in new for each in _unlinked(reference)),
@@ -119,14 +134,14 @@ def _changes(table: Table, names: Sequence[str]) -> tuple[sql.Composed, list[sql
     return differs, assignments
 
 
-def stored(spec: SyncObject, table: Table) -> sql.Composed:
+def stored(spec: SyncObject, table: Table, *, marked: bool) -> sql.Composed:
     """Of the good rows: how many are stored as deleted and come back, and how many are stored in a newer version."""
     return sql.SQL(
         "SELECT count(*) FILTER (WHERE t.deleted_at IS NOT NULL AND {stamp} >= t.system_modstamp),"
         " count(*) FILTER (WHERE {stamp} < t.system_modstamp) FROM {target} AS t JOIN {rows} ON t.salesforce_id = {id}"
     ).format(
         target=target(table),
-        rows=good(spec, ["SystemModstamp"]),
+        rows=good(spec, ["SystemModstamp"], marked=marked),
         id=cast(spec.by_name["Id"]),
         stamp=cast(spec.by_name["SystemModstamp"]),
     )
@@ -150,3 +165,7 @@ def target(table: Table) -> sql.Identifier:
 def publishing_order(spec: SyncObject) -> Sequence[Table]:
     """Shared tables first: the object's own may refer to them."""
     return sorted(spec.tables, key=lambda table: not table.shared)
+
+
+def _list(names: Iterable[str], alias: str = "") -> sql.Composed:
+    return sql.SQL(", ").join(sql.Identifier(alias, name) if alias else sql.Identifier(name) for name in names)

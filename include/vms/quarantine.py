@@ -11,7 +11,7 @@ from psycopg import sql
 
 from include.vms import staging
 from include.vms.contracts import Mode
-from include.vms.expressions import cast, trimmed
+from include.vms.expressions import cast, cleaned
 from include.vms.merge_sql import good
 from include.vms.pii import shown
 from include.vms.rules import findings
@@ -55,7 +55,7 @@ def _open(spec: SyncObject, manifest: Manifest) -> sql.Composed:
     reasons = [one for one in findings(spec) if one.action is Action.REJECT]
     fields = [field for field in spec.by_name.values() if field.pii is not Pii.SENSITIVE]
     names = sql.Literal([field.name for field in fields])
-    values = sql.SQL(", ").join(shown(trimmed(sql.Identifier("s", field.name)), field.pii) for field in fields)
+    values = sql.SQL(", ").join(shown(cleaned(field), field.pii) for field in fields)
     texts = sql.SQL(" || ' ' || ").join(
         sql.SQL("coalesce({}, '')").format(sql.Identifier("s", name)) for name in spec.select
     )
