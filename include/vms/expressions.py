@@ -36,16 +36,23 @@ _CASTS: Final = {
 Render = Callable[["Field"], sql.Composable]
 
 
-# Values that people type, or that spreadsheets pad; ids, dates and booleans are Salesforce's own.
-_TRIMMED: Final = (Kind.TEXT, Kind.INTEGER, Kind.NUMBER)
+# Texts of such a length are what Salesforce writes: looking is cheaper than trimming.
+_LENGTHS: Final = {
+    Kind.ID: (15, 18),
+    Kind.BOOLEAN: (4, 5),
+    Kind.DATE: (10,),
+    Kind.TIMESTAMP: (24, 28),
+}
 
 
 def cleaned(field: Field, alias: str = "s") -> sql.Composable:
     """The text of a staged field without blanks around it; null when nothing is left."""
     value = sql.Identifier(alias, field.name)
-    if field.kind not in _TRIMMED:
-        return value
-    return sql.SQL("nullif(btrim({}, {}), '')").format(value, sql.Literal(BLANKS))
+    trimmed = sql.SQL("nullif(btrim({}, {}), '')").format(value, sql.Literal(BLANKS))
+    if field.kind not in _LENGTHS:
+        return trimmed
+    usual = sql.SQL(", ").join(map(sql.Literal, _LENGTHS[field.kind]))
+    return sql.SQL("CASE WHEN octet_length({0}) IN ({1}) THEN {0} ELSE {2} END").format(value, usual, trimmed)
 
 
 def text_of(name: str) -> sql.Composed:

@@ -148,7 +148,7 @@ def _publish(conn: psycopg.Connection[Any], narrow: SyncObject) -> int:
         if any(column.source for column in table.columns)
     )
     for child in narrow.children:
-        children.replace(conn, narrow, child, stale=False)
+        children.replace(conn, narrow, child, stale=False, marked=True)
     staging.drop(conn, narrow)
     return changed
 
