@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from include.vms import links, merge, registry, validate
+from include.vms import registry
 from local.salesforce.generator import Defect, Outcome, Row, defects, tables
 from local.salesforce.generator.organisation import Organisation
 from tests.integration.vms.harness import Warehouse
@@ -104,9 +104,7 @@ def world(salesforce, warehouse):
     salesforce.load(percent=PERCENT, seed=seed)
     source = Source(salesforce, warehouse)
     for name in SYNCS:
-        spec = registry.get(name)
-        manifest = validate.validate(warehouse.connect, spec, source.extract(spec))
-        links.resolve(warehouse.connect, spec, merge.merge(warehouse.connect, spec, manifest))
+        source.sync(name)
     return World(warehouse, seed)
 
 
