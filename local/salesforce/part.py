@@ -20,8 +20,9 @@ from local.servers.base import NotReadyError, Server
 # Size of the organisation at the first start, in percent of the real one.
 PERCENT = "SALESFORCE_DEMO_PERCENT"
 _USUAL_PERCENT = "1"
-# Whether records change while time passes: 1 or true.
+# Whether records change while time passes.
 LIVE = "SALESFORCE_LIVE"
+_SWITCH = {"": False, "0": False, "false": False, "1": True, "true": True}
 
 
 class SalesforcePart(Server):
@@ -45,7 +46,7 @@ class SalesforcePart(Server):
             port=self.port,
             directory=str(self.directory),
             demo_percent=self._percent(),
-            live=os.environ.get(LIVE, "").lower() in ("1", "true"),
+            live=self._live(),
             **made,
         )
 
@@ -87,6 +88,12 @@ class SalesforcePart(Server):
         if not 0 <= percent <= 100:
             raise PartError(self.name, f"{PERCENT}={text}: a number from 0 to 100 is expected")
         return percent
+
+    def _live(self) -> bool:
+        text = os.environ.get(LIVE, "")
+        if text.lower() not in _SWITCH:
+            raise PartError(self.name, f"{LIVE}={text}: 1 or 0 is expected")
+        return _SWITCH[text.lower()]
 
     def _prepare(self) -> None:
         write_private(self.directory / "settings.json", self.settings.text())

@@ -86,3 +86,17 @@ def test_a_wrong_size_is_said_at_the_start(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("SALESFORCE_DEMO_PERCENT", "many")
     with pytest.raises(PartError, match="SALESFORCE_DEMO_PERCENT=many: a number from 0 to 100"):
         SalesforcePart(tmp_path, usual_port=False).start()
+
+
+@pytest.mark.parametrize(("text", "live"), [("", False), ("0", False), ("1", True), ("True", True)])
+def test_live_mode_is_switched_by_a_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, live: bool
+) -> None:
+    monkeypatch.setenv("SALESFORCE_LIVE", text)
+    assert SalesforcePart(tmp_path, usual_port=False).settings.live is live
+
+
+def test_a_wrong_switch_is_said_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SALESFORCE_LIVE", "maybe")
+    with pytest.raises(PartError, match="SALESFORCE_LIVE=maybe: 1 or 0 is expected"):
+        SalesforcePart(tmp_path, usual_port=False).start()
