@@ -114,6 +114,14 @@ def test_a_class_without_what_it_needs_is_refused(warehouse):
     assert len(warehouse.table("class", "salesforce_id")) == 21
 
 
+def test_ids_of_15_characters_get_their_checksum(warehouse):
+    given = {"Id": "a0D0000000aBcDe", "Name": "9A", "School__c": "0010000000aBcDe", "Class_Year_Number__c": "2026"}
+    load(warehouse, "classes", given)
+    ends = warehouse.rows("SELECT vms.id18(%s::text), vms.id18(%s::text)", given["Id"], given["School__c"])
+    assert warehouse.table("class", "salesforce_id", "school_salesforce_id") == ends
+    assert [len(end) for end in ends[0]] == [18, 18]
+
+
 # --- people ----------------------------------------------------------------------------------------------------
 
 
