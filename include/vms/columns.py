@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from include.operations.errors import InputRejected
 from include.vms.spec import Action, Check, Column, Field, Flag, Kind, Pii, Rule
 
 TIME_ZONE_VARIABLE: Final = "VMS_TIME_ZONE"
@@ -66,7 +67,7 @@ def time_zone() -> str:
     """The organisation's time zone, by which a moment has a local date.
 
     Raises:
-        ValueError: VMS_TIME_ZONE names none.
+        InputRejected: VMS_TIME_ZONE names none.
     """
     name = os.environ.get(TIME_ZONE_VARIABLE, "").strip() or _TIME_ZONE
     try:
@@ -75,7 +76,10 @@ def time_zone() -> str:
             return ZoneInfo(name).key
     except (ZoneInfoNotFoundError, ValueError, OSError):
         pass
-    raise ValueError(f"{TIME_ZONE_VARIABLE}={name!r} is no time zone; give an IANA name like {_TIME_ZONE}")
+    raise InputRejected(
+        f"{TIME_ZONE_VARIABLE}={name!r} is no time zone",
+        what_to_do=f"export {TIME_ZONE_VARIABLE} with an IANA name like {_TIME_ZONE}, or leave it out",
+    )
 
 
 def local_date(moment: str) -> str:

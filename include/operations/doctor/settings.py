@@ -98,6 +98,10 @@ def own() -> Iterator[Finding]:
 
 
 def _readers() -> Iterator[Callable[[], object]]:
+    # First: the Salesforce objects cannot be read without it.
+    from include.vms.columns import time_zone as organisation_zone
+
+    yield organisation_zone
     from include.operations.alerts.settings import Settings as AlertSettings
     from include.operations.backup.settings import BackupSettings
     from include.operations.housekeeping.settings import Retention

@@ -193,6 +193,7 @@ def test_a_server_that_is_not_there_or_refuses_the_login(
         ("BACKUP_KEEP_DAYS", "-1", "fail", "BACKUP_KEEP_DAYS"),
         ("UPKEEP_LOG_DAYS", "inf", "fail", "UPKEEP_LOG_DAYS is not a number above 0"),
         ("UPKEEP_RUN_ERROR_DAYS", "nan", "fail", "UPKEEP_RUN_ERROR_DAYS is not a number above 0"),
+        ("VMS_TIME_ZONE", "Mars/Olympus", "fail", "VMS_TIME_ZONE='Mars/Olympus' is no time zone"),
         (THRESHOLDS["freshness"].variable, "x", "fail", f"{THRESHOLDS['freshness'].variable} is no number"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import pytest
 
+from include.operations.errors import InputRejected
 from include.vms import columns
 
 
@@ -35,5 +36,5 @@ def test_the_time_zone_is_the_one_that_is_set(monkeypatch):
 )
 def test_what_is_no_time_zone_never_reaches_the_sql(monkeypatch, name):
     monkeypatch.setenv("VMS_TIME_ZONE", name)
-    with pytest.raises(ValueError, match="VMS_TIME_ZONE"):
+    with pytest.raises(InputRejected, match="VMS_TIME_ZONE"):
         columns.time_zone()
