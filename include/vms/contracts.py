@@ -98,6 +98,7 @@ class Manifest:
     api_limit: int | None = None
     counts: dict[str, int] = field(default_factory=dict)  # inserted, updated, unchanged, deleted, rejected, pending...
     notes: list[str] = field(default_factory=list)  # e.g. a column that was added
+    samples: list[dict[str, Any]] = field(default_factory=list)  # of a dry run, masked
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data."""

@@ -38,6 +38,10 @@ def merge(connect: Connect, spec: SyncObject, manifest: Manifest) -> Manifest:
     Raises:
         LeaseLost: another run has taken over; nothing was published.
     """
+    if manifest.dry_run:
+        from include.vms import dry_run
+
+        return dry_run.preview(connect, spec, manifest)
     with connect() as connection:
         state.fence(connection, spec.name, manifest.epoch)
         if state.load(connection, spec.name).phase is None:

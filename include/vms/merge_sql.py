@@ -60,7 +60,8 @@ def _values(spec: SyncObject, table: Table) -> dict[str, sql.Composable]:
     return system | {column.name: source(spec, column.source) for column in table.columns if column.source}
 
 
-def _incoming(spec: SyncObject, table: Table, *, marked: bool) -> sql.Composed:
+def incoming(spec: SyncObject, table: Table, *, marked: bool) -> sql.Composed:
+    """Rows to publish, as `n` with a table's columns."""
     names = fields_of(spec, [*_SYSTEM.values(), *(column.source for column in table.columns if column.source)])
     columns = sql.SQL(", ").join(
         sql.SQL("{} AS {}").format(value, sql.Identifier(name)) for name, value in _values(spec, table).items()
@@ -75,7 +76,7 @@ def insert(spec: SyncObject, table: Table, *, marked: bool) -> sql.Composed:
     """INSERT of the good rows into a table that has none."""
     names = list(_values(spec, table))
     return sql.SQL("INSERT INTO {} ({}, synced_at) SELECT {}, now() FROM {}").format(
-        target(table), _list(names), _list(names, "n"), _incoming(spec, table, marked=marked)
+        target(table), _list(names), _list(names, "n"), incoming(spec, table, marked=marked)
     )
 
 
@@ -97,7 +98,7 @@ def upsert(spec: SyncObject, table: Table, *, marked: bool) -> sql.Composed:
         """
     ).format(
         target=target(table),
-        incoming=_incoming(spec, table, marked=marked),
+        incoming=incoming(spec, table, marked=marked),
         differs=differs,
         assignments=sql.SQL(", ").join(assignments),
         columns=_list(names),
@@ -113,7 +114,7 @@ def columns_only(spec: SyncObject, table: Table) -> sql.Composed:
         " WHERE t.salesforce_id = n.salesforce_id AND {differs}"
     ).format(
         target=target(table),
-        incoming=_incoming(spec, table, marked=True),
+        incoming=incoming(spec, table, marked=True),
         differs=differs,
         assignments=sql.SQL(", ").join(assignments),
     )

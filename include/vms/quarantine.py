@@ -1,16 +1,20 @@
 """Rejected rows: `vms.quarantine` holds each one once, with every reason and what may be shown of its values.
 
-A row is resolved by the run that brings a good version of its record, or the news that it is gone.
+A row is resolved by the run that brings a good version of its record, or the news that it is gone. Usually the source
+is mended and the next run does it; `replay` reads records again at once, e.g. after a rule was changed.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from include.vms import staging
-from include.vms.contracts import Mode
+from include.vms.contracts import Mode, Request
 from include.vms.expressions import cast, cleaned
 from include.vms.merge_sql import good
 from include.vms.pii import shown
@@ -18,10 +22,91 @@ from include.vms.rules import findings
 from include.vms.spec import Action, Pii
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import psycopg
 
-    from include.vms.contracts import Manifest
+    from include.vms.contracts import Connect, Manifest
+    from include.vms.salesforce.client import Salesforce
     from include.vms.spec import SyncObject
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """One row of `vms.quarantine`.
+
+    Attributes:
+        reasons: code, field and text of each.
+        row: values as the PII policy allows them.
+    """
+
+    object: str
+    record_key: str
+    reasons: list[dict[str, str]]
+    row: dict[str, str]
+    first_seen_at: datetime
+    last_seen_at: datetime
+    times: int
+    resolved_at: datetime | None
+
+
+def listing(
+    connection: psycopg.Connection,
+    name: str | None = None,
+    *,
+    code: str | None = None,
+    field: str | None = None,
+    resolved: bool = False,
+    limit: int = 100,
+) -> list[Quarantined]:
+    """Rows of the quarantine, those seen last first.
+
+    Args:
+        connection: to the warehouse.
+        name: of a sync; None: of all.
+        code: only rows with this reason, e.g. INVALID_DATE.
+        field: only rows with a reason about this field; together with `code`: with that reason about it.
+        resolved: those that are resolved, too.
+        limit: rows at most.
+    """
+    reason = {key: value for key, value in (("code", code), ("field", field)) if value}
+    found = connection.execute(
+        "SELECT object, record_key, reasons, row, first_seen_at, last_seen_at, times, resolved_at FROM vms.quarantine"
+        " WHERE (%(name)s::text IS NULL OR object = %(name)s) AND (%(resolved)s OR resolved_at IS NULL)"
+        " AND reasons @> %(reason)s ORDER BY last_seen_at DESC, object, record_key LIMIT %(limit)s",
+        {"name": name, "resolved": resolved, "reason": Jsonb([reason] if reason else []), "limit": limit},
+    ).fetchall()
+    return [Quarantined(*row) for row in found]
+
+
+def replay(
+    client: Salesforce, connect: Connect, spec: SyncObject, run_id: str, ids: Sequence[str] = ()
+) -> Manifest | None:
+    """Read quarantined records again and publish those that are good now; None when there is none.
+
+    Rows without an id cannot be asked for; a full run resolves those that are gone.
+
+    Args:
+        client: a session with Salesforce.
+        connect: opens a connection to the warehouse.
+        spec: the object.
+        run_id: of the command.
+        ids: only these records; empty: all that are open.
+
+    Raises:
+        As the steps of a sync.
+    """
+    from include.vms import sync
+
+    with connect() as connection:
+        found = connection.execute(
+            "SELECT record_key FROM vms.quarantine WHERE object = %s AND resolved_at IS NULL"
+            " AND record_key NOT LIKE 'row:%%' AND (%s OR record_key = ANY (%s)) ORDER BY 1",
+            [spec.name, not ids, list(ids)],
+        ).fetchall()
+    if not found:
+        return None
+    return sync.run(client, connect, spec, Request(Mode.RECORDS, ids=tuple(key for (key,) in found)), run_id)
 
 
 def record(connection: psycopg.Connection, spec: SyncObject, manifest: Manifest) -> None:

@@ -62,9 +62,24 @@ def validate(connect: Connect, spec: SyncObject, manifest: Manifest) -> Manifest
         manifest.counts.update(_count(connection, spec, manifest.read))
         reasons = _commonest(connection, spec)
         known, going = _going(connection, spec)
-    _judge_rejected(spec, manifest, reasons)
-    _judge_deleted(spec, manifest, known, going)
+    try:
+        _judge_rejected(spec, manifest, reasons)
+        _judge_deleted(spec, manifest, known, going)
+    except InputRejected:
+        _refuse(connect, manifest)
+        raise
     return manifest
+
+
+def _refuse(connect: Connect, manifest: Manifest) -> None:
+    """Note how the run ended, and let the next one begin from the start."""
+    with connect() as connection:
+        connection.execute(
+            "UPDATE ops.sync_run SET outcome = 'refused', finished_at = now(), rejected = %s"
+            " WHERE object = %s AND run_id = %s",
+            [manifest.counts["rejected"], manifest.object, manifest.run],
+        )
+        state.release(connection, manifest.object, manifest.epoch, forget=True)
 
 
 def _check_staged(connection: psycopg.Connection, spec: SyncObject, manifest: Manifest) -> None:

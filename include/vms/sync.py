@@ -1,0 +1,25 @@
+"""All steps of a sync in a row, for the command line, replays and tests; the DAG runs the same steps as tasks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from include.vms import drift, extract, links, merge, reconcile, validate
+
+if TYPE_CHECKING:
+    from include.vms.contracts import Connect, Manifest, Request
+    from include.vms.salesforce.client import Salesforce
+    from include.vms.spec import SyncObject
+
+
+def run(client: Salesforce, connect: Connect, spec: SyncObject, request: Request, run_id: str) -> Manifest:
+    """Sync one object; returns the manifest of the last step.
+
+    Raises what the steps raise: what was published before stays, nothing else was.
+    """
+    spec = drift.effective(connect, spec)
+    manifest = extract.extract(client, connect, spec, request, run_id)
+    manifest = validate.validate(connect, spec, manifest)
+    manifest = merge.merge(connect, spec, manifest)
+    manifest = links.resolve(connect, spec, manifest)
+    return reconcile.reconcile(client, connect, spec, manifest)
