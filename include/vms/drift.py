@@ -24,7 +24,7 @@ from include.vms.spec import SYSTEM_COLUMNS, SYSTEM_FIELDS, Action, Column, Fiel
 if TYPE_CHECKING:
     import psycopg
 
-    from include.vms.contracts import Connect, Manifest
+    from include.vms.contracts import Manifest
     from include.vms.salesforce.rest import Describe
     from include.vms.spec import SyncObject
 
@@ -114,11 +114,9 @@ def check(conn: psycopg.Connection[Any], spec: SyncObject, described: Describe, 
     manifest.notes += [f"Schema of {spec.sobject}: {note}." for note in notes]
 
 
-def effective(connect: Connect, spec: SyncObject) -> SyncObject:
-    """The object with the fields that it got by itself, since the source has them; what every step works with."""
-    with connect() as conn:
-        known = _load(conn, spec)
-    return with_added(spec, [one for one in known.values() if one.filled])
+def effective(conn: psycopg.Connection[Any], spec: SyncObject) -> SyncObject:
+    """The object with the fields that it got by itself; each step of a sync begins with it."""
+    return with_added(spec, [one for one in _load(conn, spec).values() if one.filled])
 
 
 def with_added(spec: SyncObject, fields: list[Known]) -> SyncObject:

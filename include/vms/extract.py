@@ -20,7 +20,7 @@ from include.vms.records import stage_records
 from include.vms.salesforce import limits, rest, soql
 from include.vms.salesforce.errors import SalesforceFailed
 from include.vms.salesforce.rest import CURSORS
-from include.vms.spec import SYSTEM_FIELDS, Field, Kind
+from include.vms.spec import Field, Kind
 
 if TYPE_CHECKING:
     import psycopg
@@ -85,6 +85,7 @@ def extract(
             accept=[str(one) for one in request.accept],
         )
         state.start_run(conn, manifest)
+        spec = drift.effective(conn, spec)
         kept = checkpoint.finished(begun, run_id)
         if kept is not None and checkpoint.intact(conn, spec, kept.read):
             return kept
@@ -318,8 +319,12 @@ def with_optional_fields(spec: SyncObject, found: rest.Describe) -> SyncObject:
 
 
 def queried(spec: SyncObject, found: rest.Describe) -> tuple[str, ...]:
-    """API names that can be selected: of the system's fields an object may lack some, e.g. SystemModstamp."""
-    return tuple(name for name in spec.select if name not in SYSTEM_FIELDS or found.has(name))
+    """API names that can be selected.
+
+    Of the system's fields an object may lack some, e.g. SystemModstamp; of those that were added by themselves one may
+    have gone again. Whether one is missing that is needed, `drift` has judged.
+    """
+    return tuple(name for name in spec.select if "." in name or found.has(name))
 
 
 def create_staging(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from include.vms import children, flags, merge_sql, merges, quarantine, staging, state, tombstones
+from include.vms import children, drift, flags, merge_sql, merges, quarantine, staging, state, tombstones
 
 if TYPE_CHECKING:
     import psycopg
@@ -47,7 +47,7 @@ def merge(connect: Connect, spec: SyncObject, manifest: Manifest) -> Manifest:
         if state.load(connection, spec.name).phase is None:
             _read_counts(connection, manifest)
         else:
-            publish(connection, spec, manifest)
+            publish(connection, drift.effective(connection, spec), manifest)
             state.publish(connection, manifest)
             _write_counts(connection, manifest)
     return manifest

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from include.operations.errors import ErrorClass, PipelineError
 from include.operations.faults import fault_point
 from include.operations.log import log_event
-from include.vms import deletes, differences, formulas, sides, staging, state
+from include.vms import deletes, differences, drift, formulas, sides, staging, state
 from include.vms.contracts import Accept, Manifest, Mode, Request
 from include.vms.salesforce import rest, soql
 
@@ -116,6 +116,7 @@ class _Check:
         """Take the lease anew, since a task that is tried again has an old number; whether `_ids` is of this run."""
         with self.connect() as conn:
             opened = state.open_run(conn, self.spec.name, self.manifest.run)
+            self.spec = drift.effective(conn, self.spec)
         undisturbed = opened.epoch == self.manifest.epoch + 1
         self.manifest.epoch = opened.epoch
         if opened.watermark is None:
@@ -190,10 +191,10 @@ class _Check:
         done = merge.merge(self.connect, self.spec, done)
         done = links.resolve(self.connect, self.spec, done)
         _finish(self.connect, done, {"repair_of": self.manifest.run})
-
-    def _look_again(self, first: Look, begun: datetime) -> None:
         with self.connect() as conn:
             self.manifest.epoch = state.open_run(conn, self.spec.name, self.manifest.run).epoch
+
+    def _look_again(self, first: Look, begun: datetime) -> None:
         self._read_ids()
         second = self._look(begun)
         # What was deleted between the two looks was no difference at the first.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from psycopg import sql
 
 from include.operations.errors import ErrorClass, InputRejected, PipelineError
-from include.vms import deletes, marks, staging, state
+from include.vms import deletes, drift, marks, staging, state
 from include.vms.contracts import Accept
 from include.vms.merge_sql import target
 from include.vms.rules import findings
@@ -56,6 +56,7 @@ def validate(connect: Connect, spec: SyncObject, manifest: Manifest) -> Manifest
     """
     with connect() as connection:
         state.fence(connection, spec.name, manifest.epoch)
+        spec = drift.effective(connection, spec)
         _check_staged(connection, spec, manifest)
         marks.write(connection, spec)
         deletes.compare(connection, spec, manifest)

@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.sdk import Connection
 
-from include.vms import drift, extract, links, merge, reconcile, registry, validate
+from include.vms import extract, links, merge, reconcile, registry, validate
 from include.vms.contracts import Manifest, Mode, Request
 from include.vms.salesforce.client import Salesforce
 from include.vms.salesforce.settings import Settings
@@ -59,7 +59,7 @@ class Source:
 
     def sync(self, name: str, mode: Mode = Mode.INCREMENTAL, *, run: str | None = None, **asked: Any) -> Manifest:
         """Run all steps of a sync."""
-        spec = drift.effective(self.warehouse.connect, registry.get(name))
+        spec = registry.get(name)
         connect = self.warehouse.connect
         manifest = self.extract(spec, mode, run=run, **asked)
         for step in (validate.validate, merge.merge, links.resolve):
