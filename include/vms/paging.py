@@ -175,6 +175,7 @@ class Reader:
     def _choose(self) -> None:
         """Take REST after all when Bulk is refused or its quota is short; then calls must suffice."""
         why = ""
+        self._require(self.reading.expected // self.page_rows + 5)
         found = rest.limits(self.client)
         share = self.client.settings.reserve_share
         for name, what in ((limits.BULK_JOBS, "jobs"), (limits.BULK_MEGABYTES, "megabytes")):
@@ -195,10 +196,13 @@ class Reader:
                 self.place = Place(job_id=job.id)
                 fault_point("vms.extract.job_noted")
                 return
-        calls = self.reading.expected // REST_PAGE + 1
-        limits.require(self.client.quota, calls, share, "API calls", self.client.server_now())
         log_event(log, "salesforce_rest_instead", object=self.target.spec.name, reason=why)
         self.api, self.reason = REST, f"{self.reading.expected:,} rows, but {why}"
+
+    def _require(self, calls: int) -> None:
+        """Refuse a reading now that would meet the reserve half-way."""
+        share = self.client.settings.reserve_share
+        limits.require(self.client.quota, calls, share, "API calls", self.client.server_now())
 
     def _jobs(self) -> None:
         for tries in range(1, _JOBS + 1):
@@ -253,6 +257,7 @@ class Reader:
 
     def _rest(self) -> None:
         """Read page by page; a cursor that has expired means to begin anew, once."""
+        self._require(max(self.reading.expected - self.place.rows, 0) // REST_PAGE)
         try:
             page = self._first()
         except SalesforceFailed as error:
@@ -265,7 +270,8 @@ class Reader:
             self._stage([chunk], len(page.records), page.next_path)
             total = page.total
             page = rest.next_page(self.client, page.next_path) if page.next_path else None
-            if page is None and total != self.place.rows:
+            # Records that came twice are one later.
+            if page is None and total > self.place.rows:
                 raise DownloadIncomplete(
                     f"A query has {total:,} rows, and its pages had {self.place.rows:,}.",
                     what_to_do="Nothing if a later try succeeds, which asks again.",

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -61,6 +62,7 @@ class Salesforce:
         *,
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
+        read_s: float = _READ_S,
     ) -> None:
         import requests
 
@@ -70,6 +72,7 @@ class Salesforce:
         self.quota: Quota | None = None
         self.sleep = sleep
         self.monotonic = monotonic
+        self._timeout = (_CONNECT_S, read_s)
         self._lock = threading.Lock()
         self._token: auth.Token | None = None
         self._server_time: tuple[datetime, float] | None = None
@@ -77,6 +80,10 @@ class Salesforce:
         self._session.headers.update({"Accept-Encoding": "gzip", "User-Agent": "vms-sync"})
         # A .netrc would replace our token.
         self._session.auth = _no_auth
+        # Nothing is remembered but the token; threads share the session.
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        # A proxy leads out of this machine.
+        self._session.trust_env = settings.login_url.startswith("https:")
 
     def __enter__(self) -> Self:
         return self
@@ -209,7 +216,7 @@ class Salesforce:
                 params=params,
                 json=body,
                 headers=headers,
-                timeout=(_CONNECT_S, _READ_S),
+                timeout=self._timeout,
                 stream=stream,
                 # A redirect would carry the token to another host.
                 allow_redirects=False,
@@ -254,7 +261,7 @@ class Salesforce:
                     auth.url(self.settings),
                     data=auth.form(self.settings),
                     headers={"Accept": "application/json"},
-                    timeout=(_CONNECT_S, _READ_S),
+                    timeout=self._timeout,
                     allow_redirects=False,
                 )
             except requests.RequestException as error:
