@@ -2,7 +2,7 @@
 
 Every request carries the admin key (`Authorization: Bearer KEY` or `?key=KEY`).
 GET /admin/state · POST /admin/reset · POST /admin/clock · POST /admin/records · POST /admin/schema ·
-POST /admin/load · POST /admin/live ·
+POST /admin/load · POST /admin/live · POST /admin/bulk · GET, POST, DELETE /admin/behave ·
 POST /admin/quotas · POST /admin/sessions · POST /admin/replication · POST /admin/locators/expire ·
 GET, DELETE /admin/requests · GET /admin/objects/NAME
 """
@@ -18,11 +18,11 @@ from typing import Any
 from aiohttp import web
 
 from local.salesforce import generate, live
+from local.salesforce.changes import change
 from local.salesforce.clock import parse, stamp
 from local.salesforce.errors import ApiError
 from local.salesforce.metadata import field_from_json
 from local.salesforce.org import ORG, Org
-from local.salesforce.store import Store
 
 Work = Callable[[Org, Any], Awaitable[Any]]
 
@@ -41,6 +41,10 @@ def routes() -> list[web.RouteDef]:
         web.post("/admin/sessions", _handler(_sessions)),
         web.post("/admin/replication", _handler(_replication)),
         web.post("/admin/locators/expire", _handler(_expire_locators)),
+        web.post("/admin/bulk", _handler(_bulk)),
+        web.get("/admin/behave", _handler(_scripts)),
+        web.post("/admin/behave", _handler(_behave)),
+        web.delete("/admin/behave", _handler(_behave_well)),
         web.get("/admin/requests", _handler(_requests)),
         web.delete("/admin/requests", _handler(_forget_requests)),
         web.get("/admin/objects/{name}", _dump),
@@ -74,6 +78,8 @@ async def _state(org: Org, _: Any) -> dict[str, Any]:
 
 
 async def _reset(org: Org, _: Any) -> dict[str, Any]:
+    org.faults.clear()
+    org.jobs.reset()
     await org.run(org.reset)
     return {}
 
@@ -96,29 +102,6 @@ async def _clock(org: Org, given: Mapping[str, Any]) -> dict[str, Any]:
 
 async def _records(org: Org, given: list[dict[str, Any]]) -> list[Any]:
     return await org.run(lambda: [change(org.store, **each) for each in given])
-
-
-def change(store: Store, op: str, object: str, **given: Any) -> Any:  # noqa: A002 - the word that JSON uses
-    """Do one change of records: `insert` and `update` take `rows`, `delete`, `undelete` and `hard_delete` take `ids`.
-
-    `merge` takes `winner`, `losers` and perhaps `values`. Further options are those of the store's methods:
-    `stamps`, `late_by`, `logged`. Returns the new ids of an insert. Raises ApiError, ValueError, TypeError.
-    """
-    match op:
-        case "insert":
-            return store.insert_many(object, **given)
-        case "update":
-            return store.update_many(object, **given)
-        case "delete":
-            return store.delete(object, given.pop("ids"), **given)
-        case "undelete":
-            return store.undelete(object, given.pop("ids"), **given)
-        case "hard_delete":
-            return store.hard_delete(object, given.pop("ids"), **given)
-        case "merge":
-            return store.merge(object, **given)
-        case _:
-            raise ValueError(f"{op}: insert, update, delete, undelete, hard_delete or merge")
 
 
 async def _schema(org: Org, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -191,6 +174,27 @@ async def _replication(org: Org, given: Mapping[str, Any]) -> dict[str, Any]:
 
 async def _expire_locators(org: Org, _: Any) -> dict[str, Any]:
     org.queries.expire()
+    return {}
+
+
+async def _bulk(org: Org, given: Mapping[str, Any]) -> dict[str, Any]:
+    """`page_rows`: of results whose client asks for no size, and of result pages. `seconds`: that a job takes."""
+    org.jobs.page_rows = int(given.get("page_rows", org.jobs.page_rows))
+    org.jobs.seconds = float(given.get("seconds", org.jobs.seconds))
+    return {"page_rows": org.jobs.page_rows, "seconds": org.jobs.seconds}
+
+
+async def _scripts(org: Org, _: Any) -> list[dict[str, Any]]:
+    return org.faults.scripts.state()
+
+
+async def _behave(org: Org, given: list[dict[str, Any]]) -> dict[str, Any]:
+    """Start a script: a list of steps as behaviours.Step describes them."""
+    return {"number": org.faults.scripts.add(given)}
+
+
+async def _behave_well(org: Org, _: Any) -> dict[str, Any]:
+    org.faults.clear()
     return {}
 
 

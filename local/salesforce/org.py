@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from aiohttp import web
 
+from local.salesforce.behaviours import Call, Step
+from local.salesforce.bulk import Jobs
+from local.salesforce.changes import change
 from local.salesforce.clock import Clock
 from local.salesforce.faults import Faults
 from local.salesforce.queries import Queries
@@ -35,24 +39,45 @@ class Org:
         self.sessions = Sessions(settings, self.clock)
         self.quotas = Quotas(self.clock)
         self.requests = RequestLog()
-        self.faults = Faults()
+        self.faults = Faults(self)
         self.queries = Queries(self.store, self.clock)
         self.replication = Replication(self.store, self.clock)
         self.rest = Rest(self.store, self.quotas, self.queries, self.replication)
+        self.jobs = Jobs(self.store, self.clock, self.quotas, self.run)
         self._pool = ThreadPoolExecutor(8, thread_name_prefix="salesforce")
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do something with the store in a thread, so that other requests are answered meanwhile."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: work(*args, **kwargs))
 
+    # --- what misbehaving needs ---------------------------------------------------------------------
+    def now(self) -> datetime:
+        """Return the organisation's time."""
+        return self.clock.now()
+
+    def object_of(self, call: Call) -> str:
+        """Return the object behind a job's id or a locator; empty when there is none."""
+        return self.jobs.object_of(call.job) if call.job else self.queries.object_of(call.locator)
+
+    def revoke(self, authorization: str) -> None:
+        """End the session of an Authorization header."""
+        self.sessions.revoke(authorization.partition(" ")[2].strip() or "none")
+
+    def change_job(self, job_id: str, step: Step) -> None:
+        """Let a Bulk job go wrong."""
+        self.jobs.misbehave(job_id, step)
+
+    async def do(self, operations: Sequence[Mapping[str, Any]]) -> None:
+        """Carry out changes of records."""
+        await self.run(lambda: [change(self.store, **each) for each in operations])
+
     def reset(self) -> None:
-        """Forget records, schema changes, logins, uses and faults; show real time."""
+        """Forget records, schema changes, logins and uses; show real time. Faults and jobs belong to the event loop."""
         self.clock.reset()
         self.store.reset()
         self.sessions.reset()
         self.quotas.reset()
         self.requests.clear()
-        self.faults.clear()
         self.queries.reset()
         self.replication.reset()
 

@@ -13,7 +13,7 @@ from email.utils import format_datetime
 
 from aiohttp import hdrs, web
 
-from local.salesforce import admin, live, oauth
+from local.salesforce import admin, bulk_routes, live, oauth
 from local.salesforce.answer import Answer, Call
 from local.salesforce.errors import ApiError
 from local.salesforce.generate import fill
@@ -52,6 +52,7 @@ class SalesforceSimulator:
         app.on_response_prepare.append(_headers)
         app.add_routes(oauth.routes())
         app.add_routes(admin.routes())
+        app.add_routes(bulk_routes.routes())
         app.add_routes(
             [
                 web.get("/services/data", _versions),
@@ -99,6 +100,8 @@ async def _logged(request: web.Request, handler: Handler) -> web.StreamResponse:
         await _compress(request, response)
         # What is not sent yet has a length already.
         status, size = response.status, response.body_length or response.content_length or 0
+        if request.transport is None or request.transport.is_closing():
+            status = 0
         return response
     finally:
         # Also of a request whose connection was cut: status 0 then.

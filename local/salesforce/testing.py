@@ -314,6 +314,17 @@ class SalesforceServer:
         """Set `most_ids` and `log_since` of getDeleted and getUpdated."""
         self.admin.post("/admin/replication", given)
 
+    def bulk(self, **given: Any) -> None:
+        """Set `page_rows` of results whose size nobody asks for, and the `seconds` a job takes."""
+        self.admin.post("/admin/bulk", given)
+
+    def behave(self, *steps: Mapping[str, Any]) -> None:
+        """Start a script of misbehaviour (fields of behaviours.Step); without steps end all scripts."""
+        if steps:
+            self.admin.post("/admin/behave", list(steps))
+        else:
+            self.admin.send("DELETE", "/admin/behave")
+
     def expire_locators(self) -> None:
         """Let all query locators end now."""
         self.admin.post("/admin/locators/expire")
