@@ -65,17 +65,6 @@ def test_a_change_without_a_migration_is_noticed(database, change, found):
     assert found in str(differences(database, changed(**change)))
 
 
-def test_every_table_and_column_of_vms_says_what_it_is(database):
-    """Those that a person made by hand, too."""
-    with psycopg.connect(database) as connection:
-        silent = connection.execute(
-            "SELECT c.relname, a.attname FROM pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid"
-            " AND a.attnum > 0 WHERE c.relnamespace = 'vms'::regnamespace AND c.relkind = 'r'"
-            " AND (col_description(c.oid, a.attnum) IS NULL OR obj_description(c.oid) IS NULL)"
-        ).fetchall()
-    assert silent == []
-
-
 def wanted(*more):
     tables = (
         Table(

@@ -40,6 +40,8 @@ def upgrade() -> None:
     op.execute(sa.text(_RESOLVE))
     op.execute(sa.text(_SKILLS))
     op.execute("COMMENT ON VIEW vms.skill IS 'The skills there are, and how many people have each'")
+    op.execute("COMMENT ON COLUMN vms.skill.name IS 'skill'")
+    op.execute("COMMENT ON COLUMN vms.skill.people IS 'people who have it, without deleted ones'")
 
 
 def downgrade() -> None:
