@@ -66,11 +66,12 @@ class Faults:
     async def before(self, request: web.Request) -> web.StreamResponse | None:
         """Let a request meet the scripts' current steps; return the answer when there is nothing left to do."""
         call = await self._call(request)
+        request[CALL], request[STEPS] = call, ()
         try:
             steps = self.scripts.take(call, request.headers.get(HEADER))
         except ValueError as error:
             return web.json_response([{"message": str(error), "errorCode": "SIMULATOR"}], status=400)
-        request[CALL], request[STEPS] = call, steps
+        request[STEPS] = steps
         for step in steps:
             if answer := await self._before(request, call, step):
                 return answer
