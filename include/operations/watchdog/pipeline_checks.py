@@ -1,4 +1,4 @@
-"""What the pipelines' own servers say: the stream, how old the data are, alerts that wait, backups."""
+"""What the pipelines' own servers say: the stream, how old the data are, orphans, alerts that wait, backups."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from include.operations.errors import InputRejected
 from include.operations.watchdog.episodes import Reading
 from include.operations.watchdog.thresholds import THRESHOLDS, Fault, limit_from
+from include.vms.registry import objects as sync_objects
 
 if TYPE_CHECKING:
     import psycopg
@@ -36,7 +37,13 @@ class FreshObject:
         return f"{THRESHOLDS['freshness'].variable}_{self.name.upper()}"
 
 
-# Whoever builds a pipeline adds its objects here.
+def _synced(name: str) -> FreshObject:
+    """A Salesforce sync runs every hour; two that fail in a row are still within the objective."""
+    query = f"select succeeded_at from ops.sync_state where object = '{name}'"  # noqa: S608 - name of our own module
+    return FreshObject(f"vms_{name}", timedelta(hours=3), f"vms_sync_{name}", query)
+
+
+# Whoever builds a pipeline adds its objects here; each Salesforce sync is one by itself.
 FRESHNESS: Final = (
     FreshObject(
         "people_graph",
@@ -44,6 +51,7 @@ FRESHNESS: Final = (
         "organism_incremental_update",
         "select finished_at from ops.graph_update where finished_at is not null order by created_at desc limit 1",
     ),
+    *(_synced(name) for name in sync_objects()),
 )
 
 
@@ -91,6 +99,21 @@ def outbox(look: Warehouse) -> Iterator[Reading]:
     for channel, n, oldest, error in look.rows(_OUTBOX):
         detail = (f"{n} messages wait for {channel}" + (f", refused with {error}" if error else ""),)
         yield Reading("outbox", channel, (look.now - oldest) / timedelta(minutes=1), detail=detail, since=oldest)
+
+
+_ORPHANS = """
+select object, count(*), min(orphaned_at) from vms.pending_link
+where resolved_at is null and orphaned_at > %(now)s - interval '24 hours' group by object
+"""
+
+
+def orphans(look: Warehouse) -> Iterator[Reading]:
+    """References that were given up in the last 24 hours, by sync: a few are bad data, many are a missing object."""
+    found = {name: (count, oldest) for name, count, oldest in look.rows(_ORPHANS)}
+    for name in sync_objects():
+        count, oldest = found.get(name, (0, None))
+        detail = (f"{count} references have no parent after 10 runs",) if count else ()
+        yield Reading("orphans", name, float(count), detail=detail, since=oldest, dag_id=f"vms_sync_{name}")
 
 
 # A dump nobody has restored is a hope, not a backup.
@@ -142,6 +165,7 @@ def stream() -> Iterator[Reading]:
 
 WAREHOUSE_CHECKS: Final[Mapping[str, tuple[Any, tuple[str, ...]]]] = {
     "freshness": (freshness, ("freshness",)),
+    "orphans": (orphans, ("orphans",)),
     "outbox": (outbox, ("outbox",)),
     "backups": (backups, ("backup_age",)),
 }

@@ -130,6 +130,11 @@ THRESHOLDS: Final[Mapping[str, Threshold]] = MappingProxyType(
                 slack=0,
             ),
             Threshold(
+                *("orphans", "References have no parent", "references a day", 20, "P3", "below 5", _OURS),
+                "`vms.pending_link` has their ids: see whether the parents' sync, or its filter, leaves them out.",
+                page="vms-sync",
+            ),
+            Threshold(
                 *("late_run", "A run is due and has not started", "min", 10, "P2", "below 1 min", _OPERATIONS),
                 "See whether the run before is still active, the pool is full, or the scheduler is stuck.",
                 slack=0.5,

@@ -9,6 +9,7 @@ import redis
 from include.connections import warehouse
 from include.operations.errors import classify
 from include.operations.watchdog import metadata_checks, store, tasks, watch
+from include.operations.watchdog.pipeline_checks import FRESHNESS
 from tests.integration.operations.patience import patient_alerts
 
 pytestmark = pytest.mark.servers
@@ -58,7 +59,7 @@ def world(airflow, alert_sink, warehouse_database, redis_server, monkeypatch, tm
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AIRFLOW_CONN_ORGANISM_REDIS", redis_server.url)
     # This machine's own memory and disk are not the test's, and each warning is to be seen by itself.
-    for name in ("MEMORY", "DISK", "DISK_FULL", "FRESHNESS_PEOPLE_GRAPH"):
+    for name in ("MEMORY", "DISK", "DISK_FULL", *(f"FRESHNESS_{each.name.upper()}" for each in FRESHNESS)):
         monkeypatch.setenv(f"WATCHDOG_{name}", "off")
     monkeypatch.setenv("ALERT_GROUP_P3_S", "0")
     monkeypatch.setenv("ALERT_BURST_S", "0")
