@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from include.vms import drift, extract, links, merge, reconcile, validate
+from include.vms import extract, links, merge, reconcile, validate
 
 if TYPE_CHECKING:
     from include.vms.contracts import Connect, Manifest, Request
@@ -17,7 +17,6 @@ def run(client: Salesforce, connect: Connect, spec: SyncObject, request: Request
 
     Raises what the steps raise: what was published before stays, nothing else was.
     """
-    spec = drift.effective(connect, spec)
     manifest = extract.extract(client, connect, spec, request, run_id)
     manifest = validate.validate(connect, spec, manifest)
     manifest = merge.merge(connect, spec, manifest)
