@@ -28,7 +28,8 @@ _EMAIL: Final = (
     r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+([.][A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
     r"@([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?[.])+[A-Za-z]{2,}$"
 )
-_PHONE_MARKS: Final = "().-/ \u00a0"
+# The hyphen stands first: it is part of a class of characters, too.
+_PHONE_MARKS: Final = "-()./ \u00a0"
 _PHONE: Final = "^[+]?[1-9][0-9]{0,15}([xX]|[eE][xX][tT])?[0-9]{0,6}$"
 _ID: Final = "^[A-Za-z0-9]{15}([A-Za-z0-9]{3})?$"
 
