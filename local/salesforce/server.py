@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import re
 import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -66,7 +67,7 @@ class SalesforceSimulator:
             app, access_log=None, shutdown_timeout=0.2, max_line_size=2**20, max_field_size=2**16
         )
         await self._runner.setup()
-        await web.SockSite(self._runner, self._socket).start()
+        await web.SockSite(self._runner, self._socket, ssl_context=_tls(self.settings.certificate)).start()
         if self.settings.live:
             self._live = asyncio.create_task(live.run(self.org.store))
 
@@ -80,6 +81,14 @@ class SalesforceSimulator:
             await self._runner.cleanup()
         self._socket.close()
         self.org.close()
+
+
+def _tls(certificate: str) -> ssl.SSLContext | None:
+    if not certificate:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    return context
 
 
 def _fill(org: Org, percent: float) -> None:

@@ -50,6 +50,7 @@ SECRETS: dict[str, Callable[[], str]] = {
 class Settings:
     """Port (0: any free one), directory of the records ("": a temporary one), secrets, and the size of the demo data.
 
+    With a certificate (a PEM file, key included) it speaks HTTPS, as clients with a fixed scheme want.
     `demo_percent` above 0 fills an empty organisation at the start. `live` lets it change while time passes.
     """
 
@@ -61,6 +62,7 @@ class Settings:
     private_key: str
     admin_key: str
     directory: str = ""
+    certificate: str = ""
     demo_percent: float = 0
     live: bool = False
 
@@ -83,7 +85,7 @@ class Settings:
     @property
     def url(self) -> str:
         """Address of the organisation: `instance_url` and login URL in one."""
-        return f"http://{HOST}:{self.port}"
+        return f"http{'s' if self.certificate else ''}://{HOST}:{self.port}"
 
     @property
     def admin_url(self) -> str:

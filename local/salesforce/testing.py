@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -30,7 +31,7 @@ _PATIENCE = 10.0
 class Admin:
     """Sends requests to the admin routes. Raises ValueError with what was wrong."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, certificate: str = "") -> None:
         parts = urlsplit(url)
         key = parse_qs(parts.query)["key"][0]
         self._client = httpx.Client(
@@ -38,6 +39,7 @@ class Admin:
             headers={"Authorization": f"Bearer {key}"},
             timeout=600,
             trust_env=False,
+            verify=ssl.create_default_context(cafile=certificate) if certificate else True,
         )
 
     def send(self, method: str, path: str, body: object = None) -> httpx.Response:
@@ -152,9 +154,13 @@ class RemoteStore:
 
 
 class SalesforceServer:
-    """A simulator in a process of its own, empty at first; or one that runs already, by `attach`."""
+    """A simulator in a process of its own, empty at first; or one that runs already, by `attach`.
 
-    def __init__(self, directory: Path | None = None) -> None:
+    `certificate` lets it speak HTTPS (`local.simulators.certificate.make`); clients trust it by REQUESTS_CA_BUNDLE.
+    """
+
+    def __init__(self, directory: Path | None = None, *, certificate: Path | None = None) -> None:
+        self._certificate = "" if certificate is None else str(certificate)
         self._own = None if directory else tempfile.TemporaryDirectory(prefix="salesforce-server-")
         self._directory = directory or Path(self._own.name if self._own else "")
         self._child: subprocess.Popen[str] | None = None
@@ -183,7 +189,7 @@ class SalesforceServer:
     def start(self) -> None:
         """Start and wait until it answers. After `kill` it comes back with its records and its port."""
         if self._settings is None:
-            self._settings = Settings.make(directory=str(self._directory / "data"))
+            self._settings = Settings.make(directory=str(self._directory / "data"), certificate=self._certificate)
         file, log = self._directory / "settings.json", self._directory / "server.log"
         write_private(file, self._settings.text())
         command = [sys.executable, "-m", "local.salesforce", str(file)]
@@ -200,7 +206,7 @@ class SalesforceServer:
         if not port:
             raise RuntimeError(f"the simulator ended at its start: {log.read_text()[-2000:]}")
         self._settings = replace(self._settings, port=int(port))
-        self._admin = Admin(self._settings.admin_url)
+        self._admin = Admin(self._settings.admin_url, self._certificate)
 
     def kill(self) -> None:
         """SIGKILL, as a power cut would."""
