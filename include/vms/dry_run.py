@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from psycopg import sql
 
-from include.vms import merge, merge_sql, staging, state
+from include.vms import drift, merge, merge_sql, staging, state
 from include.vms.pii import shown
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def preview(connect: Connect, spec: SyncObject, manifest: Manifest) -> Manifest:
     """
     with connect() as connection:
         state.fence(connection, spec.name, manifest.epoch)
+        spec = drift.effective(connection, spec)
         changes = [one for table in spec.tables for one in _changes(connection, spec, table)]
         gone = _gone(connection, spec)
         manifest.samples = (changes[: SAMPLES - min(len(gone), _GONE)] + gone)[:SAMPLES]

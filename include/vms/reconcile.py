@@ -104,10 +104,11 @@ class _Check:
                 self._compare(due, swept=swept)
             formulas.refresh(self.client, self.connect, self.spec, self.manifest)
         finally:
-            quota = self.client.quota
+            calls, quota = self.client.calls - before, self.client.quota
             used = (quota.used, quota.limit) if quota else (None, None)
+            self.manifest.api_calls += calls
             with self.connect() as conn:
-                state.note_calls(conn, self.spec.name, self.manifest.run, self.client.calls - before, *used)
+                state.note_calls(conn, self.spec.name, self.manifest.run, calls, *used)
                 _write(conn, self.manifest, self.figures)
         _finish(self.connect, self.manifest, self.figures)
         return self.manifest

@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.sdk import Connection
 
-from include.vms import extract, links, merge, reconcile, registry, validate
+from include.vms import extract, registry, sync
 from include.vms.contracts import Manifest, Mode, Request
 from include.vms.salesforce.client import Salesforce
 from include.vms.salesforce.settings import Settings
@@ -59,13 +59,10 @@ class Source:
 
     def sync(self, name: str, mode: Mode = Mode.INCREMENTAL, *, run: str | None = None, **asked: Any) -> Manifest:
         """Run all steps of a sync."""
-        spec = registry.get(name)
-        connect = self.warehouse.connect
-        manifest = self.extract(spec, mode, run=run, **asked)
-        for step in (validate.validate, merge.merge, links.resolve):
-            manifest = step(connect, spec, manifest)
+        self._runs += 1
         with session(self.server) as client:
-            return reconcile.reconcile(client, connect, spec, manifest)
+            request = Request(mode, **asked)
+            return sync.run(client, self.warehouse.connect, registry.get(name), request, run or f"run-{self._runs}")
 
     def published(self, manifest: Manifest) -> None:
         """Stand in for the steps after it: move the watermark and give the lease back."""

@@ -137,7 +137,9 @@ def test_wider_fields_picklists_and_what_is_not_synced_are_notes(source, caplog)
 def test_a_dry_run_tells_and_remembers_nothing(source):
     source.server.store.add_field("Class__c", meta("Room__c", length=40))
     source.server.clock.move(3600)
-    spec = registry.get("classes")
-    manifest = source.extract(spec, run="dry", dry_run=True)
+    manifest = source.sync("classes", dry_run=True)
     assert any("Room__c is new" in note for note in manifest.notes)
     assert source.warehouse.rows("SELECT FROM ops.source_field WHERE field = 'Room__c'") == []
+    assert source.sync("classes").counts["refreshed"] == 0
+    # With the column in it, too.
+    assert source.sync("classes", dry_run=True).counts["updated"] == 0
