@@ -21,7 +21,12 @@ def no_sleep(_seconds: float) -> None:
 
 def settings(server: SalesforceServer, method: str = "client_credentials") -> Settings:
     """Settings of a connection to the simulator."""
-    return Settings.from_connection(Connection.from_uri(server.connection(method), conn_id="salesforce"))
+    return settings_of(server.connection(method))
+
+
+def settings_of(uri: str) -> Settings:
+    """Settings of a connection."""
+    return Settings.from_connection(Connection.from_uri(uri, conn_id="salesforce"))
 
 
 @contextmanager
@@ -47,12 +52,14 @@ class Source:
         run: str | None = None,
         page_rows: int = 50_000,
         rest_below: int = extract.REST_BELOW,
+        uri: str | None = None,
         **asked: Any,
     ) -> Manifest:
         """Run the extraction alone."""
         self._runs += 1
         tuning = extract.Tuning(page_rows, rest_below)
-        with session(self.server) as client:
+        found = settings_of(uri or self.server.connection_uri)
+        with Salesforce(found, sleep=no_sleep) as client:
             return extract.extract(
                 client, self.warehouse.connect, spec, Request(mode, **asked), run or f"run-{self._runs}", tuning
             )
