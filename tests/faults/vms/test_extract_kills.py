@@ -9,8 +9,8 @@ from tests.faults.vms.processes import KILLED, extract_once, run
 from tests.integration.vms.source import Source
 
 DISTRICTS = registry.get("districts")
-PAGE = 100
-ROWS = 450
+PAGE = 20
+ROWS = 90
 
 
 @pytest.fixture
@@ -18,6 +18,7 @@ def source(salesforce, warehouse):
     salesforce.store.insert_many(
         "Account", [{"Name": f"District {number}", "Type": "School District"} for number in range(ROWS)]
     )
+    salesforce.bulk(page_rows=PAGE)
     return Source(salesforce, warehouse)
 
 

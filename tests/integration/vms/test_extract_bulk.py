@@ -11,8 +11,8 @@ from include.vms.salesforce.errors import DownloadIncomplete, JobFailed, QuotaRe
 from tests.integration.vms.source import Source
 
 DISTRICTS = registry.get("districts")
-ROWS = 450
-PAGE = 100
+ROWS = 90
+PAGE = 20
 PAGES = 5
 BULK = {"page_rows": PAGE, "rest_below": 1}
 
@@ -23,6 +23,7 @@ def source(salesforce, warehouse):
         "Account", [{"Name": f'The "{number}"\nDistrict, é', "Type": "School District"} for number in range(ROWS)]
     )
     salesforce.clock.move(3600)
+    salesforce.bulk(page_rows=PAGE)
     return Source(salesforce, warehouse)
 
 
@@ -44,7 +45,7 @@ def test_pages_come_several_at_a_time_and_in_order(source):
     assert (found.read, found.api, found.api_reason, source.state(DISTRICTS, "pages")) == (
         ROWS,
         "bulk",
-        "450 rows",
+        "90 rows",
         PAGES,
     )
     all_there(source)
@@ -210,11 +211,11 @@ def test_big_window_reads_with_the_filter_and_those_who_left_by_their_ids(source
             'SELECT "Id", "Name", now(), now(), now(), now() FROM vms_stage."districts"'
         )
     source.server.clock.move(3600)
-    source.server.store.update_many("Account", [{"Id": one, "Name": "New"} for one in made[:250]])
+    source.server.store.update_many("Account", [{"Id": one, "Name": "New"} for one in made[:50]])
     source.server.store.update("Account", made[0], {"Type": "Household"})
-    source.server.store.insert_many("Account", [{"Name": "Other", "Type": "Household"} for _ in range(150)])
+    source.server.store.insert_many("Account", [{"Name": "Other", "Type": "Household"} for _ in range(30)])
     found = source.extract(DISTRICTS, **BULK)
-    assert (found.api, found.read) == ("bulk", 250)
+    assert (found.api, found.read) == ("bulk", 50)
     assert (made[0], "Household") in source.staged(DISTRICTS, "Id", "Type")
     assert any("may have left" in note for note in found.notes)
 
