@@ -24,9 +24,7 @@ def warehouse(postgres_server, vms_template, monkeypatch):
     with psycopg.connect(postgres_server.admin_url, autocommit=True) as admin:
         admin.execute("DROP DATABASE IF EXISTS vms_test WITH (FORCE)")
         admin.execute(
-            sql.SQL("CREATE DATABASE vms_test TEMPLATE {} OWNER warehouse STRATEGY file_copy").format(
-                sql.Identifier(vms_template)
-            )
+            sql.SQL("CREATE DATABASE vms_test TEMPLATE {} OWNER warehouse").format(sql.Identifier(vms_template))
         )
     url = postgres_server.url_of("vms_test", "warehouse")
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", url.replace("postgresql://", "postgres://"))
