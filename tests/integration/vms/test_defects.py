@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from include.vms import registry
+from include.vms import extract, registry
 from local.salesforce.generator import Defect, Outcome, Row, defects, tables
 from local.salesforce.generator.organisation import Organisation
 from tests.integration.vms.harness import Warehouse
@@ -98,13 +98,14 @@ class World:
         }
 
 
-@pytest.fixture
-def world(salesforce, warehouse):
-    seed = 7
+@pytest.fixture(params=[(7, extract.REST_BELOW, "rest"), (8, 0, "bulk")], ids=["rest", "bulk"])
+def world(request, salesforce, warehouse):
+    seed, rest_below, api = request.param
     salesforce.load(percent=PERCENT, seed=seed)
     source = Source(salesforce, warehouse)
     for name in SYNCS:
-        source.sync(name)
+        source.sync(name, rest_below=rest_below)
+    assert warehouse.rows("SELECT DISTINCT api FROM ops.sync_run WHERE mode = 'full'") == [(api,)]
     return World(warehouse, seed)
 
 
