@@ -1,6 +1,7 @@
 """A whole generated organisation through the engine: every defect ends where its manifest says, no good row is lost."""
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -99,12 +100,13 @@ class World:
 
 
 @pytest.fixture(params=[(7, extract.REST_BELOW, "rest"), (8, 0, "bulk")], ids=["rest", "bulk"])
-def world(request, salesforce, warehouse):
+def world(request, salesforce, warehouse, monkeypatch):
     seed, rest_below, api = request.param
+    monkeypatch.setattr(extract, "Tuning", partial(extract.Tuning, rest_below=rest_below))
     salesforce.load(percent=PERCENT, seed=seed)
     source = Source(salesforce, warehouse)
     for name in SYNCS:
-        source.sync(name, rest_below=rest_below)
+        source.sync(name)
     assert warehouse.rows("SELECT DISTINCT api FROM ops.sync_run WHERE mode = 'full'") == [(api,)]
     return World(warehouse, seed)
 
