@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import random
+import time
 from typing import TYPE_CHECKING, Any, Final
 
-from psycopg import sql
+from psycopg import errors, sql
 from psycopg.types.json import Jsonb
 
-from include.vms import children, drift, flags, merge_sql, merges, quarantine, staging, state, tombstones
+from include.operations.faults import fault_point
+from include.vms import children, flags, merge_sql, merges, quarantine, staging, state, tombstones
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import psycopg
 
     from include.vms.contracts import Connect, Manifest
@@ -26,30 +31,50 @@ _COUNTS: Final = (
     "rejected",
     "flagged",
 )
+# Seconds before the next try, up to twice as long.
+_PAUSES: Final = (0.2, 1.0)
 # Sorting and hashing a whole object in memory; the server frees it at the end of each statement.
 _WORK_MEM: Final = "64MB"
 
 
-def merge(connect: Connect, spec: SyncObject, manifest: Manifest) -> Manifest:
+def merge(
+    connect: Connect, spec: SyncObject, manifest: Manifest, *, sleep: Callable[[float], None] = time.sleep
+) -> Manifest:
     """Publish what is staged; the manifest is given the exact counts.
 
-    A second try after a commit whose answer was lost finds the work done, and returns its counts.
+    A second try after a commit whose answer was lost finds the work done, and returns its counts. A deadlock or a
+    serialization failure is tried again here, twice: the staged rows are still there.
 
     Raises:
         LeaseLost: another run has taken over; nothing was published.
+        StagingLost: PostgreSQL has crashed since the rows were staged; nothing was published.
     """
     if manifest.dry_run:
         from include.vms import dry_run
 
         return dry_run.preview(connect, spec, manifest)
+    for pause in (*_PAUSES, None):
+        try:
+            return _merge(connect, spec, manifest)
+        except (errors.DeadlockDetected, errors.SerializationFailure):
+            if pause is None:
+                raise
+            sleep(pause * (1 + random.random()))  # noqa: S311 - no secret
+    raise AssertionError("the last try returns or raises")
+
+
+def _merge(connect: Connect, spec: SyncObject, manifest: Manifest) -> Manifest:
     with connect() as connection:
         state.fence(connection, spec.name, manifest.epoch)
         if state.load(connection, spec.name).phase is None:
             _read_counts(connection, manifest)
         else:
-            publish(connection, drift.effective(connection, spec), manifest)
+            staging.check(connection, spec, manifest.read)
+            publish(connection, spec, manifest)
+            fault_point("vms.merge.before_commit")
             state.publish(connection, manifest)
             _write_counts(connection, manifest)
+    fault_point("vms.merge.after_commit")
     return manifest
 
 

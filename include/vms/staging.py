@@ -9,9 +9,11 @@ PostgreSQL empties these tables when it crashes; the number of rows is checked a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from psycopg import sql
+
+from include.operations.errors import ErrorClass, PipelineError
 
 if TYPE_CHECKING:
     import psycopg
@@ -20,6 +22,13 @@ if TYPE_CHECKING:
 
 SCHEMA: Final = "vms_stage"
 _SIDES: Final = ("", "_ids", "_deleted", "_marks")
+
+
+class StagingLost(PipelineError):  # noqa: N818 - named for what happened
+    """The staged rows are gone: PostgreSQL crashed in between. The next run reads them again."""
+
+    error_class: ClassVar[ErrorClass] = ErrorClass.DATABASE
+    code = "STAGING_LOST"
 
 
 def table(spec: SyncObject, side: str = "") -> sql.Identifier:
@@ -54,6 +63,22 @@ def drop(connection: psycopg.Connection, spec: SyncObject) -> None:
     """Remove the tables."""
     names = sql.SQL(", ").join(table(spec, side) for side in _SIDES)
     connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(names))
+
+
+def check(connection: psycopg.Connection, spec: SyncObject, rows: int) -> None:
+    """Make sure that what was read is there.
+
+    Raises:
+        StagingLost: it is not; publishing now would take lost rows for rows that have not changed.
+    """
+    found = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(table(spec))).fetchone()
+    there = found[0] if found else 0
+    if there != rows:
+        raise StagingLost(
+            f"{spec.name}: {rows} rows were staged and {there} are there; nothing was published.",
+            what_to_do="Nothing: the next run reads them again. If it happens again, look at PostgreSQL's log for a"
+            " crash.",
+        )
 
 
 def copy_statement(spec: SyncObject, side: str = "") -> sql.Composed:

@@ -7,11 +7,11 @@ with fresh ones; a person may allow it with the param `accept`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from psycopg import sql
 
-from include.operations.errors import ErrorClass, InputRejected, PipelineError
+from include.operations.errors import InputRejected
 from include.vms import deletes, drift, marks, staging, state
 from include.vms.contracts import Accept
 from include.vms.merge_sql import target
@@ -40,13 +40,6 @@ class MassDelete(InputRejected):
     code = "MASS_DELETE"
 
 
-class StagingLost(PipelineError):  # noqa: N818 - named for what happened
-    """The staged rows are gone: PostgreSQL crashed in between. The next run reads them again."""
-
-    error_class: ClassVar[ErrorClass] = ErrorClass.DATABASE
-    code = "STAGING_LOST"
-
-
 def validate(connect: Connect, spec: SyncObject, manifest: Manifest) -> Manifest:
     """Mark the rows, count them into the manifest.
 
@@ -57,7 +50,7 @@ def validate(connect: Connect, spec: SyncObject, manifest: Manifest) -> Manifest
     with connect() as connection:
         state.fence(connection, spec.name, manifest.epoch)
         spec = drift.effective(connection, spec)
-        _check_staged(connection, spec, manifest)
+        staging.check(connection, spec, manifest.read)
         marks.write(connection, spec)
         deletes.compare(connection, spec, manifest)
         manifest.counts.update(_count(connection, spec, manifest.read))
@@ -81,15 +74,6 @@ def _refuse(connect: Connect, manifest: Manifest) -> None:
             [manifest.counts["rejected"], manifest.object, manifest.run],
         )
         state.release(connection, manifest.object, manifest.epoch, forget=True)
-
-
-def _check_staged(connection: psycopg.Connection, spec: SyncObject, manifest: Manifest) -> None:
-    there = _row(connection, sql.SQL("SELECT count(*) FROM {}").format(staging.table(spec)))[0]
-    if there != manifest.read:
-        raise StagingLost(
-            f"{spec.name}: {manifest.read} rows were staged and {there} are there.",
-            what_to_do="let the next run read them again; if it happens again, look at PostgreSQL's log for a crash",
-        )
 
 
 def _count(connection: psycopg.Connection, spec: SyncObject, read: int) -> dict[str, int]:

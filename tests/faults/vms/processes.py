@@ -14,8 +14,8 @@ from typing import Any
 import psycopg
 from airflow.sdk import Connection as AirflowConnection
 
-from include.vms import extract, registry
-from include.vms.contracts import Mode, Request
+from include.vms import extract, merge, registry
+from include.vms.contracts import Manifest, Mode, Request
 from include.vms.salesforce.client import Salesforce
 from include.vms.salesforce.settings import Settings
 
@@ -42,6 +42,12 @@ def extract_once(
         return extract.extract(
             client, lambda: psycopg.connect(warehouse), registry.get(name), Request(mode), run, tuning
         ).to_dict()
+
+
+def merge_once(warehouse: str, manifest: dict[str, Any]) -> dict[str, Any]:
+    """One merge of what is staged; returns the manifest."""
+    found = Manifest.from_dict(manifest)
+    return merge.merge(lambda: psycopg.connect(warehouse), registry.get(found.object), found).to_dict()
 
 
 def run(function: Callable[..., Any], *arguments: Any, fault: str = "") -> tuple[int, Any]:

@@ -8,7 +8,8 @@ from include.vms import merge, quarantine, validate
 from include.vms.contracts import Accept, Mode
 from include.vms.objects.classes import OBJECT as CLASSES
 from include.vms.objects.volunteers import OBJECT as VOLUNTEERS
-from include.vms.validate import MassDelete, StagingLost, TooManyRejected
+from include.vms.staging import StagingLost
+from include.vms.validate import MassDelete, TooManyRejected
 from tests.integration.vms.harness import csv_bytes, record_id, stamp
 
 pytestmark = pytest.mark.servers
@@ -192,6 +193,9 @@ def test_staging_that_a_crash_has_emptied_is_not_taken_for_nothing_to_do(warehou
     warehouse.run("TRUNCATE vms_stage.classes")
     with pytest.raises(StagingLost):
         validate.validate(warehouse.connect, CLASSES, manifest)
+    with pytest.raises(StagingLost):
+        merge.merge(warehouse.connect, CLASSES, manifest)
+    assert warehouse.rows("SELECT watermark FROM ops.sync_state") == [(None,)]
 
 
 NASTY = [
