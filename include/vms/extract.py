@@ -90,15 +90,20 @@ def extract(
         if kept is not None and checkpoint.intact(conn, spec, kept.read):
             return kept
     fault_point("vms.extract.opened")
-    before = client.calls
+    before, ended = client.calls, False
     try:
-        return _Extraction(client, connect, spec, request, begun, manifest, tuning or Tuning()).run()
+        done = _Extraction(client, connect, spec, request, begun, manifest, tuning or Tuning()).run()
+        ended = True
+        return done
     finally:
         quota = client.quota
         manifest.api_calls = client.calls - before
         manifest.api_used, manifest.api_limit = (quota.used, quota.limit) if quota else (None, None)
         with connect() as conn:
             state.note_calls(conn, spec.name, run_id, manifest.api_calls, manifest.api_used, manifest.api_limit)
+            if not ended:
+                # Whoever comes next, a retry or another run, goes on with it at once.
+                state.release(conn, spec.name, begun.epoch)
 
 
 class _Extraction:

@@ -6,11 +6,13 @@ Nothing here may import `tests.integration`: outside pytest that name is a packa
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
+import psutil
 import psycopg
 from airflow.sdk import Connection as AirflowConnection
 
@@ -50,30 +52,53 @@ def merge_once(warehouse: str, manifest: dict[str, Any]) -> dict[str, Any]:
     return merge.merge(lambda: psycopg.connect(warehouse), registry.get(found.object), found).to_dict()
 
 
-def run(function: Callable[..., Any], *arguments: Any, fault: str = "") -> tuple[int, Any]:
-    """Call a function of a module elsewhere; returns the exit code and what it returned, None when it was killed.
+class Running:
+    """A function at work in a process of its own.
 
     Args:
         function: at the top of a module.
         arguments: can be pickled.
         fault: value of FAULT_AT there.
     """
-    ours, theirs = _CONTEXT.Pipe(duplex=False)
-    process = _CONTEXT.Process(target=_child, args=(theirs, fault, function, arguments))
-    process.start()
-    theirs.close()
-    try:
-        found = ours.recv() if ours.poll(_PATIENCE_S) else None
-    except EOFError:
-        found = None
-    process.join(_PATIENCE_S)
-    if process.exitcode is None:
-        process.kill()
-        process.join()
-        raise TimeoutError(f"{function.__name__} did not end")
-    if isinstance(found, BaseException):
-        raise found
-    return process.exitcode, found
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any, fault: str = "") -> None:
+        self._ours, theirs = _CONTEXT.Pipe(duplex=False)
+        self._process = _CONTEXT.Process(target=_child, args=(theirs, fault, function, arguments))
+        self._process.start()
+        theirs.close()
+
+    def wait_stopped(self) -> None:
+        """Until a fault point has stopped it."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while psutil.Process(self._process.pid).status() != psutil.STATUS_STOPPED:
+            if time.monotonic() > deadline or not self._process.is_alive():
+                raise TimeoutError("it did not stop")
+            time.sleep(0.01)
+
+    def wake(self) -> None:
+        """Let it go on."""
+        assert self._process.pid is not None
+        os.kill(self._process.pid, signal.SIGCONT)
+
+    def end(self) -> tuple[int, Any]:
+        """Wait for its end; returns the exit code and what it returned, None when it was killed. Raises its error."""
+        try:
+            found = self._ours.recv() if self._ours.poll(_PATIENCE_S) else None
+        except EOFError:
+            found = None
+        self._process.join(_PATIENCE_S)
+        if self._process.exitcode is None:
+            self._process.kill()
+            self._process.join()
+            raise TimeoutError("it did not end")
+        if isinstance(found, BaseException):
+            raise found
+        return self._process.exitcode, found
+
+
+def run(function: Callable[..., Any], *arguments: Any, fault: str = "") -> tuple[int, Any]:
+    """Call a function elsewhere and wait; see `Running`."""
+    return Running(function, *arguments, fault=fault).end()
 
 
 def _child(pipe: Connection, fault: str, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:

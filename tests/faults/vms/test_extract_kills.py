@@ -2,10 +2,10 @@
 
 import pytest
 
-from include.operations.errors import LeaseHeld
+from include.operations.errors import LeaseHeld, LeaseLost
 from include.vms import registry
 from include.vms.contracts import Mode
-from tests.faults.vms.processes import KILLED, extract_once, run
+from tests.faults.vms.processes import KILLED, Running, extract_once
 from tests.integration.vms.source import Source
 
 DISTRICTS = registry.get("districts")
@@ -22,8 +22,12 @@ def source(salesforce, warehouse):
     return Source(salesforce, warehouse)
 
 
-def elsewhere(source, run_id="a", *, fault="", bulk=True, mode=Mode.INCREMENTAL):
-    return run(
+def elsewhere(source, *arguments, **options):
+    return start(source, *arguments, **options).end()
+
+
+def start(source, run_id="a", *, fault="", bulk=True, mode=Mode.INCREMENTAL):
+    return Running(
         extract_once,
         source.server.connection_uri,
         source.warehouse.url,
@@ -80,6 +84,45 @@ def test_by_bulk(source, phase, jobs_made):
     code, manifest = elsewhere(source)
     assert (code, manifest["read"], manifest["api"]) == (0, ROWS, "bulk")
     assert len(jobs(source)) == jobs_made
+    all_there(source)
+
+
+@pytest.fixture
+def wide(source):
+    """Two pages of REST."""
+    source.server.store.insert_many("Account", [{"Name": "More", "Type": "School District"} for _ in range(2_000)])
+    return source
+
+
+@pytest.mark.parametrize("expired", [False, True])
+def test_by_rest_at_the_second_page(wide, expired):
+    assert elsewhere(wide, fault="vms.extract.after_page:kill", bulk=False)[0] == KILLED
+    if expired:
+        wide.server.expire_locators()
+    _, manifest = elsewhere(wide, bulk=False)
+    assert manifest["read"] == ROWS + 2_000
+    all_there(wide)
+
+
+def test_zombie_writes_nothing_after_it_was_replaced(source):
+    """Stopped in the middle of a page, taken for dead, replaced by its own retry, and woken again."""
+    zombie = start(source, fault="vms.extract.in_page:hang:2")
+    zombie.wait_stopped()
+    _, manifest = elsewhere(source)
+    zombie.wake()
+    with pytest.raises(LeaseLost):
+        zombie.end()
+    assert (manifest["read"], len(jobs(source))) == (ROWS, 1)
+    all_there(source)
+
+
+def test_zombie_between_pages_loses_the_lease(source):
+    zombie = start(source, fault="vms.extract.after_page:hang:2")
+    zombie.wait_stopped()
+    elsewhere(source)
+    zombie.wake()
+    with pytest.raises(LeaseLost):
+        zombie.end()
     all_there(source)
 
 

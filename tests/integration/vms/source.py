@@ -53,13 +53,14 @@ class Source:
         page_rows: int = 50_000,
         rest_below: int = extract.REST_BELOW,
         uri: str | None = None,
+        read_s: float = 60,
         **asked: Any,
     ) -> Manifest:
         """Run the extraction alone."""
         self._runs += 1
         tuning = extract.Tuning(page_rows, rest_below)
         found = settings_of(uri or self.server.connection_uri)
-        with Salesforce(found, sleep=no_sleep) as client:
+        with Salesforce(found, sleep=no_sleep, read_s=read_s) as client:
             return extract.extract(
                 client, self.warehouse.connect, spec, Request(mode, **asked), run or f"run-{self._runs}", tuning
             )

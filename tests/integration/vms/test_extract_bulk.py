@@ -7,7 +7,7 @@ import pytest
 from include.operations.errors import ErrorClass, classify
 from include.vms import registry
 from include.vms.contracts import Mode
-from include.vms.salesforce.errors import DownloadIncomplete, JobFailed, QuotaReserved, SalesforceFailed
+from include.vms.salesforce.errors import DownloadIncomplete, JobFailed, QuotaReserved, SalesforceFailed, Unreachable
 from tests.integration.vms.source import Source
 
 DISTRICTS = registry.get("districts")
@@ -149,8 +149,8 @@ def test_what_lasts_fails_in_its_class_and_the_next_run_ends_it(source, step, er
         assert found.retry_after.total_seconds() == 90
     assert source.state(DISTRICTS, "watermark") is None
     source.server.behave()
-    again = source.extract(DISTRICTS, run="a", **BULK)
-    assert again.read == ROWS
+    # Another run need not wait for the end of its lease.
+    assert source.extract(DISTRICTS, run="b", **BULK).read == ROWS
     all_there(source)
 
 
@@ -218,6 +218,18 @@ def test_big_window_reads_with_the_filter_and_those_who_left_by_their_ids(source
     assert (found.api, found.read) == ("bulk", 50)
     assert (made[0], "Household") in source.staged(DISTRICTS, "Id", "Type")
     assert any("may have left" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("on", ["composite", "job_info"])
+def test_server_that_hangs_is_left(source, on):
+    source.server.behave({"kind": "hang", "on": on, "times": None, "seconds": 60})
+    with pytest.raises(Unreachable) as failed:
+        source.extract(DISTRICTS, read_s=0.3, **BULK)
+    found = classify(failed.value)
+    assert (found.error_class, found.transient, found.service) == (ErrorClass.TIMEOUT, True, "salesforce")
+    source.server.behave()
+    source.extract(DISTRICTS, **BULK)
+    all_there(source)
 
 
 def test_sweep_by_bulk(source):

@@ -1,13 +1,17 @@
 """Small extractions: what is read by REST, in how many calls, and what the manifest says of it."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
 from include.operations.errors import InputRejected, LeaseHeld, LeaseLost, classify
-from include.vms import registry, state
+from include.vms import extract, registry, staging, state
 from include.vms.contracts import Mode
+from include.vms.paging import statement
 from include.vms.salesforce.errors import QuotaReserved
+from include.vms.salesforce.rest import Describe
+from include.vms.transfer import copy_page
 from tests.integration.vms.source import Source
 
 DISTRICTS = registry.get("districts")
@@ -236,6 +240,24 @@ def test_field_that_is_gone_is_named(source):
     with pytest.raises(Exception, match="ParentId") as refused:
         source.extract(registry.get("schools"))
     assert str(classify(refused.value).error_class) == "VALIDATION"
+
+
+def test_object_without_our_system_fields(source):
+    """The ladder of cursors: login histories and the like know when a record was made, and nothing else."""
+    spec = replace(DISTRICTS, sobject="LoginHistory")
+    found = Describe({"fields": [{"name": name} for name in ("Id", "CreatedDate", *(one.name for one in spec.fields))]})
+    fields = extract.queried(spec, found)
+    assert found.cursor == "CreatedDate"
+    assert fields[:2] == ("Id", "CreatedDate")
+    table = staging.table(spec)
+    row = ",".join('"2026-01-01T00:00:00Z"' for _ in fields)
+    page = (",".join(f'"{name}"' for name in fields) + "\n" + row + "\n").encode()
+    with source.warehouse.connect() as conn:
+        extract.create_staging(conn, spec, fields, found)
+        assert copy_page(conn, statement(table, fields), fields, [page], 1) == 1
+    assert source.staged(DISTRICTS, "SystemModstamp", "LastModifiedDate", "IsDeleted") == [
+        ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z", "false")
+    ]
 
 
 def test_nasty_values_pass_unchanged(source):
