@@ -169,7 +169,7 @@ def expected(store: Mapping[str, Iterable[Row]], refused: Iterable[str] = ()) ->
         _account(found, account)
     for record in alive["Class__c"]:
         columns = {
-            "name": text(record["Name"]),
+            "name": (text(record["Name"]) or "")[:255],
             "school_salesforce_id": record["School__c"],
             "class_year": int(record["Class_Year_Number__c"]),
         }
@@ -194,6 +194,8 @@ def _child(found: Tables, table: str, record: Row, *key: Any, **columns: Any) ->
 
 def _account(found: Tables, record: Row) -> None:
     kind, called = (text(record["Type"]) or "").lower(), text(record["Name"])
+    if kind == "household":
+        return
     assert called
     if kind == "school district":
         _put(found, "district", record, {"name": called, "district_code": text(record["School_Code_External_ID__c"])})
@@ -211,7 +213,7 @@ def _account(found: Tables, record: Row) -> None:
         _put(found, "school", record, columns)
         if other and other.lower() != called.lower():
             _child(found, "school_alias", record, other, is_auto_generated=True)
-    elif kind != "household":
+    else:
         billing = ("street", "city", "state", "postal_code", "country")
         columns = {f"billing_{part}": text(record["Billing" + part.title().replace("_", "")]) for part in billing}
         columns |= {"name": called, "type": text(record["Type"]) or "Other"}
@@ -325,21 +327,24 @@ def _addresses(found: Tables, record: Row) -> None:
     first, second = (
         (text(record[f"npe01__{which}_Address_Type__c"]) or "").lower() for which in ("Primary", "Secondary")
     )
-    parts = {part: text(record[f"Mailing{part}"]) for part in ("Street", "City", "State", "PostalCode", "Country")}
-    if any(value for part, value in parts.items() if part != "Country"):
-        line, _, more = (parts["Street"] or "").partition("\n")
+    mailing = {part: text(record[f"Mailing{part}"]) for part in ("Street", "City", "State", "PostalCode", "Country")}
+    if any(value for part, value in mailing.items() if part != "Country"):
+        line, _, more = (mailing["Street"] or "").partition("\n")
         _child(
             found, "person_address", record, "personal",
-            address_line1=line.strip(" \r") or None, address_line2=more.strip(" \r\n") or None, city=parts["City"],
-            state=parts["State"], zip_code=parts["PostalCode"], country=parts["Country"], is_primary=second != "home",
+            address_line1=line.strip(" \r") or None, address_line2=more.strip(" \r\n") or None, city=mailing["City"],
+            state=mailing["State"], zip_code=mailing["PostalCode"], country=mailing["Country"],
+            is_primary=second != "home",
         )  # fmt: skip
-    work = [part.strip() for part in (text(record["npe01__Work_Address__c"]) or "").split(",")]
-    if len(work) == 3:
-        region = re.fullmatch(r"(\D*?)\s*(\S*\d.*)?", work[2])
-        assert region
+    work = [part.strip(_BLANKS) or None for part in (text(record["npe01__Work_Address__c"]) or "").split(",")]
+    if any(map(str.isalnum, "".join(filter(None, work)))):
+        assert len(work) <= 3, "an address with more commas is not told here"
+        line, city, region = (*work, None, None)[:3]
+        parts = re.fullmatch(r"(\D*?)\s*(\S*\d.*)?", region or "", re.DOTALL)
+        assert parts
         _child(
             found, "person_address", record, "professional",
-            address_line1=work[0], address_line2=None, city=work[1], state=region[1] or None, zip_code=region[2],
+            address_line1=line, address_line2=None, city=city, state=parts[1] or None, zip_code=parts[2],
             country=None, is_primary=first == "work" and second != "work",
         )  # fmt: skip
 
