@@ -52,14 +52,23 @@ def step(store: Store, minutes: float, *, per_minute: float = PER_MINUTE, move: 
 
 
 async def run(store: Store, *, every: float = 10.0, per_minute: float = PER_MINUTE) -> None:
-    """Go on until cancelled: every so many seconds, what happened since then by the organisation's clock."""
+    """Go on until cancelled: every so many seconds, what happened since then by the organisation's clock.
+
+    Nothing uses the store any more when the cancelled task has ended.
+    """
     before = store.clock.now()
     while True:
         await asyncio.sleep(every)
         now = store.clock.now()
         minutes = max(0.0, min(_MOST_MINUTES, (now - before) / timedelta(minutes=1)))
         before = now
-        await asyncio.to_thread(step, store, minutes, per_minute=per_minute, move=False)
+        work = asyncio.ensure_future(asyncio.to_thread(step, store, minutes, per_minute=per_minute, move=False))
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            # Whoever cancels closes the store next: not while a thread is in it.
+            await work
+            raise
 
 
 class _Desk:

@@ -1,6 +1,7 @@
 """The organisation at work: everything a sync can miss happens, the same for the same organisation."""
 
 import asyncio
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -100,3 +101,27 @@ def test_background_follows_the_organisations_clock(store):
         return changed
 
     assert asyncio.run(a_while())
+
+
+def test_a_change_under_way_is_finished_before_the_end(store, monkeypatch):
+    began, go_on, ended = threading.Event(), threading.Event(), []
+
+    def slow(*_, **__):
+        began.set()
+        assert go_on.wait(60)
+        ended.append(True)
+
+    monkeypatch.setattr(live, "step", slow)
+
+    async def cancel():
+        task = asyncio.create_task(live.run(store, every=0.01))
+        assert await asyncio.to_thread(began.wait, 60)
+        task.cancel()
+        await asyncio.sleep(0.05)
+        assert not task.done()
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancel())
+    assert ended
