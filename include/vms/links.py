@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Final
 
 from psycopg import sql
 
+from include.operations.faults import fault_point
 from include.operations.log import log_event
 from include.vms import merges, registry, state
 from include.vms.merge_sql import target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import psycopg
 
@@ -69,15 +70,17 @@ def resolve(connect: Connect, spec: SyncObject, manifest: Manifest) -> Manifest:
     """
     if manifest.dry_run:
         return manifest
+    fault_point("vms.links.begun")
     with connect() as connection:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
         state.fence(connection, spec.name, manifest.epoch)
-        _lock(connection)
-        turned = merges.apply(connection)
         own, others = _places(spec)
         # A merge may have turned references anywhere.
-        rest = [each for each in places() if each not in own] if turned else others
-        rest = [each for each in rest if turned or _waits(connection, each)]
+        merged = merges.waiting(connection)
+        rest = [each for each in (places() if merged else others) if each not in own]
+        rest = [each for each in rest if merged or _waits(connection, each)]
+        _lock(connection, list(merges.tables()) if merged else [each.table for each in (*own, *rest)])
+        turned = merges.apply(connection) if merged else 0
         linked = sum(_link(connection, each, own=True) for each in own)
         linked += sum(_link(connection, each, own=False) for each in rest)
         for each in own:
@@ -87,6 +90,7 @@ def resolve(connect: Connect, spec: SyncObject, manifest: Manifest) -> Manifest:
             "UPDATE ops.sync_run SET pending = %s, orphaned = %s WHERE object = %s AND run_id = %s",
             [pending, orphaned, manifest.object, manifest.run],
         )
+        fault_point("vms.links.in_transaction")
     manifest.counts |= {"linked": linked, "turned": turned, "pending": pending, "orphaned": orphaned}
     if fresh:
         manifest.notes.append(f"{fresh} references have no parent after {ORPHAN_AFTER} runs; see vms.pending_link.")
@@ -112,10 +116,12 @@ def _places(spec: SyncObject) -> tuple[list[Place], list[Place]]:
     return own, others
 
 
-def _lock(connection: psycopg.Connection) -> None:
+def _lock(connection: psycopg.Connection, tables: Iterable[Table]) -> None:
     """Take the tables' locks in the order in which a merge takes them, so that neither waits for the other for ever."""
-    names = sql.SQL(", ").join(target(table) for table in merges.tables())
-    connection.execute(sql.SQL("LOCK TABLE {} IN ROW EXCLUSIVE MODE").format(names))
+    names = sorted({table.name for table in tables})
+    if names:
+        targets = sql.SQL(", ").join(sql.Identifier("vms", name) for name in names)
+        connection.execute(sql.SQL("LOCK TABLE {} IN ROW EXCLUSIVE MODE").format(targets))
 
 
 def _link(connection: psycopg.Connection, place: Place, *, own: bool) -> int:

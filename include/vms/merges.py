@@ -58,10 +58,18 @@ def note(connection: psycopg.Connection, spec: SyncObject) -> int:
             "INSERT INTO vms.record_alias AS a (alias_id, sobject, master_id, merged_at)"
             " SELECT m.id, {sobject}, s.{master}, m.system_modstamp FROM {marks} AS m JOIN {staged} AS s USING (row_no)"
             " WHERE m.mark = 'deleted' AND s.{master} ~ '^[A-Za-z0-9]{{18}}$' AND s.{master} <> m.id"
+            # Several objects may tell of the same merge at once: one order of locks.
+            " ORDER BY m.id"
             " ON CONFLICT (alias_id) DO UPDATE SET master_id = excluded.master_id, merged_at = excluded.merged_at,"
             " applied_at = NULL WHERE a.merged_at <= excluded.merged_at AND a.master_id <> excluded.master_id"
         ).format(staged=staged, marks=marks, sobject=sql.Literal(spec.sobject), master=sql.Identifier(MASTER))
     ).rowcount
+
+
+def waiting(connection: psycopg.Connection) -> bool:
+    """Whether there are merged records that nothing has been turned for."""
+    query = sql.SQL("SELECT FROM vms.record_alias WHERE {} LIMIT 1").format(sql.SQL(_NEW))
+    return connection.execute(query).fetchone() is not None
 
 
 def apply(connection: psycopg.Connection) -> int:
@@ -69,10 +77,6 @@ def apply(connection: psycopg.Connection) -> int:
 
     What was resolved by the old id is resolved anew afterwards, by `links`.
     """
-    if not connection.execute(
-        sql.SQL("SELECT FROM vms.record_alias WHERE {} LIMIT 1").format(sql.SQL(_NEW))
-    ).fetchall():
-        return 0
     changed = 0
     for table in tables():
         for column in table.columns:

@@ -16,7 +16,7 @@ import psutil
 import psycopg
 from airflow.sdk import Connection as AirflowConnection
 
-from include.vms import extract, merge, registry
+from include.vms import extract, merge, registry, sync
 from include.vms.contracts import Manifest, Mode, Request
 from include.vms.salesforce.client import Salesforce
 from include.vms.salesforce.settings import Settings
@@ -50,6 +50,12 @@ def merge_once(warehouse: str, manifest: dict[str, Any]) -> dict[str, Any]:
     """One merge of what is staged; returns the manifest."""
     found = Manifest.from_dict(manifest)
     return merge.merge(lambda: psycopg.connect(warehouse), registry.get(found.object), found).to_dict()
+
+
+def sync_once(connection: str, warehouse: str, name: str, run: str) -> dict[str, Any]:
+    """One sync with all its steps; returns the manifest."""
+    with session(connection) as client:
+        return sync.run(client, lambda: psycopg.connect(warehouse), registry.get(name), Request(), run).to_dict()
 
 
 class Running:

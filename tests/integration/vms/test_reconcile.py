@@ -6,6 +6,7 @@ import pytest
 
 from include.operations.errors import LeaseHeld
 from include.vms import links, merge, reconcile, registry, validate
+from include.vms.contracts import Mode
 from include.vms.reconcile import NotReconciled
 from tests.integration.vms.source import Source, session
 
@@ -108,6 +109,23 @@ def test_what_changes_while_a_run_is_under_way_is_no_alarm(source):
     source.server.clock.move(3600)
     source.sync("classes")
     assert (names(source)[fresh], names(source)[changed]) == ("fresh", "again")
+
+
+def test_a_full_read_that_lacks_a_record_is_not_its_own_proof(source):
+    manifest = source.extract(SPEC, Mode.FULL, run="short")
+    connect, lost = source.warehouse.connect, source.ids[0]
+    for table in ("classes", "classes_ids"):
+        source.warehouse.run(f"""DELETE FROM vms_stage."{table}" WHERE "Id" = '{lost}'""")
+    manifest.read -= 1
+    for step in (validate.validate, merge.merge, links.resolve):
+        manifest = step(connect, SPEC, manifest)
+    assert source.warehouse.rows("SELECT deleted_at IS NULL FROM vms.class WHERE salesforce_id = %s", lost) == [
+        (False,)
+    ]
+    with session(source.server) as client:
+        reconcile.reconcile(client, connect, SPEC, manifest)
+    assert figures(source, "short")[0]["records"] == {lost: "missing"}
+    assert source.warehouse.rows("SELECT deleted_at IS NULL FROM vms.class WHERE salesforce_id = %s", lost) == [(True,)]
 
 
 def test_rejected_records_are_not_missing(source):
