@@ -14,7 +14,7 @@ pytestmark = pytest.mark.servers
 def call(postgres_server, vms_template):
     """Results of a function for many arguments (or tuples of arguments) at once."""
     with psycopg.connect(postgres_server.admin_url, autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE vms_functions TEMPLATE {vms_template} OWNER warehouse STRATEGY file_copy")
+        admin.execute(f"CREATE DATABASE vms_functions TEMPLATE {vms_template} OWNER warehouse")
     with psycopg.connect(postgres_server.url_of("vms_functions", "warehouse"), autocommit=True) as connection:
 
         def each(function, values, kind="text"):
