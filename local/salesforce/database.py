@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _FILE = "organisation.db"
+_PATIENCE = 10.0
 
 
 def quote(name: str) -> str:
@@ -29,6 +30,8 @@ class Database:
         # What SQLite puts beside it gets the same mode: test data of people, too, is for its owner only.
         self._path.touch(mode=0o600)
         self._lock = threading.RLock()
+        self._quiet = threading.Condition()
+        self._reading, self._closed = 0, False
         self._depth = 0
         self._readers = threading.local()
         self._all_readers: list[sqlite3.Connection] = []
@@ -38,9 +41,16 @@ class Database:
         self._writer.execute("PRAGMA synchronous = OFF")
 
     def close(self) -> None:
-        """Close all connections, also those of other threads."""
+        """Close all connections when nobody reads or writes any more; whoever comes later gets sqlite3's error.
+
+        A connection that is closed while another thread uses it brings the process down, so one that somebody goes on
+        reading with is left to him.
+        """
+        with self._quiet:
+            self._closed = True
+            idle = self._quiet.wait_for(lambda: self._reading == 0, _PATIENCE)
         with self._lock:
-            for connection in [self._writer, *self._all_readers]:
+            for connection in [self._writer, *(self._all_readers if idle else ())]:
                 connection.close()
             self._all_readers.clear()
         if self._temporary is not None:
@@ -68,19 +78,32 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
         """Hold this thread's reading connection: it neither sees nor blocks what is written meanwhile."""
+        with self._quiet:
+            if self._closed:
+                raise sqlite3.ProgrammingError("Cannot operate on a closed database.")
+            self._reading += 1
+        try:
+            connection = self._reader()
+            nested = connection.in_transaction
+            if not nested:
+                connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                if not nested:
+                    connection.rollback()
+        finally:
+            with self._quiet:
+                self._reading -= 1
+                self._quiet.notify_all()
+
+    def _reader(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._readers, "connection", None)
         if connection is None:
             connection = self._readers.connection = self._connect()
-            with self._lock:
+            with self._quiet:  # not the lock, which a long transaction holds
                 self._all_readers.append(connection)
-        nested = connection.in_transaction
-        if not nested:
-            connection.execute("BEGIN")
-        try:
-            yield connection
-        finally:
-            if not nested:
-                connection.rollback()
+        return connection
 
     def _connect(self) -> sqlite3.Connection:
         # Readers belong to one thread each, but close() ends them all.

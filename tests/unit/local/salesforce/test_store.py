@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -290,6 +291,45 @@ def test_a_reader_keeps_its_snapshot_and_stops_no_writer(store: Store) -> None:
         assert not writer.is_alive()
         assert len(rows.fetchall()) == 99
     assert store.count("Contact") == 101
+
+
+def test_closing_waits_for_those_who_read() -> None:
+    store = Store()
+    made = store.insert_many("Contact", [{"LastName": str(n)} for n in range(100)])
+    began, go_on, seen = threading.Event(), threading.Event(), []
+
+    def read() -> None:
+        with store.read() as db:
+            rows = db.execute("SELECT Id FROM Contact")
+            seen.extend(rows.fetchmany(1))
+            began.set()
+            go_on.wait(30)
+            seen.extend(rows.fetchall())
+
+    def count_for_ever() -> None:
+        while True:
+            store.count("Contact")
+
+    reader, closer = threading.Thread(target=read), threading.Thread(target=store.close)
+    reader.start()
+    assert began.wait(30)
+    closer.start()
+    with pytest.raises(sqlite3.ProgrammingError):
+        count_for_ever()
+    go_on.set()
+    for thread in (reader, closer):
+        thread.join(30)
+    assert [key for (key,) in seen] == made
+
+
+def test_a_new_reader_does_not_wait_for_a_long_transaction(store: Store) -> None:
+    with store.transaction():
+        contact(store)
+        counts: list[int] = []
+        reader = threading.Thread(target=lambda: counts.append(store.count("Contact")))
+        reader.start()
+        reader.join(30)
+        assert counts == [0]
 
 
 def test_an_object_without_a_recycle_bin_loses_records_at_once() -> None:
