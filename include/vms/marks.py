@@ -60,7 +60,7 @@ def _marking(spec: SyncObject) -> sql.Composed:
         sql.SQL("CASE WHEN {} THEN {} END").format(condition, sql.Literal(one.number))
         for one, condition in zip(found, conditions, strict=True)
     )
-    gone = sql.SQL("lower({}) IN ('true', '1')").format(text_of("IsDeleted"))
+    gone = sql.SQL("({0} <> 'false' AND lower({0}) IN ('true', '1'))").format(text_of("IsDeleted"))
     left = expression(spec, f"({spec.filter_sql}) IS NOT TRUE" if spec.filter_sql else "false", _safe(spec))
     system = [one.number for one in found if one.field in ("Id", "SystemModstamp")]
     rejecting = [one.number for one in found if one.action is Action.REJECT]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _MIN_REDIS = (7, 0)
 # The writer's Cypher uses CALL with a variable scope clause.
 _MIN_NEO4J = (5, 23)
-_MIN_POSTGRES = 15
+_MIN_POSTGRES = 17
 _SKEW_S = 5.0
 _CONSTRAINTS = ("employee_id", "stream_ledger_key")
 _FIRST_RUN = "nothing: the first run of organism_incremental_update makes it"
