@@ -54,7 +54,7 @@ CAPABILITIES = ("dac_read_search", "dac_override")
 
 
 def binaries() -> Path:
-    """Return the directory of initdb and postgres; LOCAL_POSTGRES_BIN names another installation (>= 15)."""
+    """Return the directory of initdb and postgres; LOCAL_POSTGRES_BIN names another installation (>= 17)."""
     chosen = os.environ.get("LOCAL_POSTGRES_BIN")
     if chosen:
         return Path(chosen)
