@@ -27,18 +27,24 @@ class SalesforceFailed(Exception):  # noqa: N818 - named for what happened
     """A reply that is an error.
 
     Attributes:
+        what: method and path.
         status: of HTTP.
         content: the body: a list of errors, of OAuth one object, None when it was not JSON.
         headers: of the reply, for its Retry-After.
     """
 
     def __init__(self, what: str, status: int, content: Any, headers: Mapping[str, str]) -> None:
+        self.what = what
         self.status = status
         self.content = content
         self.headers = headers
         code = self.error_code
         told = f": {self.error_message[:_LONGEST].strip()}" if code in _TOLD else ""
         super().__init__(f"{what} was answered with {status} {code}".rstrip() + told)
+
+    def __reduce__(self) -> tuple[type[SalesforceFailed], tuple[Any, ...]]:
+        # The default would call the class with the message alone and fail in another process.
+        return type(self), (self.what, self.status, self.content, dict(self.headers))
 
     @property
     def error_code(self) -> str:
