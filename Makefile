@@ -100,6 +100,10 @@ bench-ops: .venv/.dev ## statistics and watchdog on a million task instances, be
 bench-restore: .venv/.dev ## how long dump, restore check and restore take, with sizes
 	@$(PY) -m benchmarks.restore $$ARGS
 
+.PHONY: bench-salesforce
+bench-salesforce: .venv/.dev ## a sync of Salesforce beside an ORM, dlt and a bare COPY; a sync without changes
+	@$(PY) -m benchmarks.salesforce $$ARGS
+
 .PHONY: bench-alerts
 bench-alerts: .venv/.dev ## from a task's end to the alert, p50/p95; what a hanging Slack holds up
 	@$(PY) -m benchmarks.alerts $$ARGS
