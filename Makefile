@@ -101,7 +101,7 @@ bench-restore: .venv/.dev ## how long dump, restore check and restore take, with
 	@$(PY) -m benchmarks.restore $$ARGS
 
 .PHONY: bench-salesforce
-bench-salesforce: .venv/.dev ## a sync of Salesforce beside an ORM, dlt and a bare COPY; a sync without changes
+bench-salesforce: .venv/.dev ## a sync of Salesforce beside an ORM, dlt, Singer and a bare COPY; one without changes
 	@$(PY) -m benchmarks.salesforce $$ARGS
 
 .PHONY: bench-alerts

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks import salesforce_singer
 from include.connections import WAREHOUSE
 from include.warehouse import schema
 from local.layout import ROOT, STATE_DIR
@@ -125,6 +126,14 @@ class Bench:
             int(found["rows"]), found["seconds"], found["cpu"], cpu, found["peak_mb"], found["before_mb"], calls
         )
 
+    def run_singer(self, database: str) -> Figure:
+        """Run tap and target; their imports count, they are programs."""
+        tap, target = salesforce_singer.programs()
+        before = self._server_cpu()
+        rows, seconds, cpu, peak = salesforce_singer.run(self._salesforce, database, tap, target)
+        calls = sum(int(each["calls"]) for each in self._salesforce.requests())
+        return Figure(rows, seconds, cpu, self._server_cpu() - before, peak, 0, calls)
+
     def _server_cpu(self) -> float:
         """CPU seconds of PostgreSQL so far, ended sessions included."""
         head = psutil.Process(self._postgres.pid)
@@ -154,7 +163,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--percent", type=float, default=10, help="size of the organisation")
     arguments.add_argument("--rows", type=int, default=200_000, help="affiliations of volunteers besides")
-    arguments.add_argument("--without-dlt", action="store_true", help="install nothing")
+    arguments.add_argument("--own-only", action="store_true", help="install nothing")
     given = arguments.parse_args()
     with tempfile.TemporaryDirectory() as name, SalesforceServer() as salesforce:
         postgres = PostgresServer(Path(name), usual_port=False)
@@ -166,12 +175,12 @@ def main() -> None:
             print(
                 f"{'':22} {'rows':>8} {'rows/s':>9} {'CPU s: own + PG':>14} {'rows/CPU-s':>10} {'MB':>6} {'calls':>6}"
             )
-            compare(Bench(salesforce, postgres), postgres, without_dlt=given.without_dlt)
+            compare(Bench(salesforce, postgres), postgres, own_only=given.own_only)
         finally:
             postgres.stop()
 
 
-def compare(bench: Bench, postgres: PostgresServer, *, without_dlt: bool) -> None:
+def compare(bench: Bench, postgres: PostgresServer, *, own_only: bool) -> None:
     """Run every way, print its line, and how far the goals are reached."""
     warehouse = bench.warehouse()
     first = bench.run("others", warehouse)
@@ -181,9 +190,11 @@ def compare(bench: Bench, postgres: PostgresServer, *, without_dlt: bool) -> Non
     print(bare.line("bare COPY + upsert"), flush=True)
     peers = {"one by one with an ORM": bench.run("one_by_one", postgres.create_database("orm"))}
     print(peers["one by one with an ORM"].line("one by one with an ORM"), flush=True)
-    if not without_dlt:
+    if not own_only:
         peers["dlt, merge"] = bench.run("dlt", postgres.create_database("dlt"), dlt_python())
         print(peers["dlt, merge"].line("dlt, merge"), flush=True)
+        peers["Singer tap | target"] = bench.run_singer(postgres.create_database("singer"))
+        print(peers["Singer tap | target"].line("Singer tap | target"), flush=True)
     print(first.line("all other objects"), flush=True)
     # What was changed within the look-back is read once more; an hour later nothing is.
     for _ in range(2):
