@@ -82,6 +82,17 @@ def publish(connection: psycopg.Connection, spec: SyncObject, manifest: Manifest
     """Bring the record tables to what is staged, in the caller's transaction, and count it into the manifest."""
     connection.execute("SELECT set_config('work_mem', %s, true)", [_WORK_MEM])
     lock(connection, spec)
+    manifest.counts |= {"inserted": 0, "updated": 0, "restored": 0, "unchanged": 0}
+    if manifest.counts["good"]:
+        _publish_good(connection, spec, manifest)
+    manifest.counts.update(tombstones.apply(connection, spec))
+    manifest.counts["merged"] = merges.note(connection, spec)
+    quarantine.record(connection, spec, manifest)
+    manifest.counts["flagged"] = flags.record(connection, spec, manifest)
+
+
+def _publish_good(connection: psycopg.Connection, spec: SyncObject, manifest: Manifest) -> None:
+    """Write records and what hangs on them. Without any, a join of nothing with everything would cost a scan."""
     marked = _exists(connection, staging.table(spec, "_marks"))
     stale = {}
     for table in merge_sql.publishing_order(spec):
@@ -91,10 +102,6 @@ def publish(connection: psycopg.Connection, spec: SyncObject, manifest: Manifest
             manifest.counts["unchanged"] = manifest.counts["good"] - sum(counts.values())
     for child in spec.children:
         children.replace(connection, spec, child, stale=stale[child.parent], marked=marked)
-    manifest.counts.update(tombstones.apply(connection, spec))
-    manifest.counts["merged"] = merges.note(connection, spec)
-    quarantine.record(connection, spec, manifest)
-    manifest.counts["flagged"] = flags.record(connection, spec, manifest)
 
 
 def lock(connection: psycopg.Connection, spec: SyncObject) -> None:
