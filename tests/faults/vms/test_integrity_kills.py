@@ -26,9 +26,15 @@ def expire_lease(warehouse):
     warehouse.run("UPDATE ops.sync_state SET lease_until = now()")
 
 
-@pytest.mark.parametrize("again", ["the same run", "another run"])
 @pytest.mark.parametrize(
-    "point", ["vms.links.begun", "vms.links.in_transaction", "vms.reconcile.mended", "vms.formulas.read"]
+    ("point", "again"),
+    [
+        ("vms.links.begun", "another run"),
+        ("vms.links.in_transaction", "the same run"),
+        ("vms.reconcile.mended", "another run"),
+        ("vms.reconcile.mended", "the same run"),
+        ("vms.formulas.read", "another run"),
+    ],
 )
 def test_nothing_that_was_left_undone_stays_undone(salesforce, warehouse, synced, point, again):
     store = salesforce.store
