@@ -10,7 +10,7 @@ from psycopg import errors, sql
 from psycopg.types.json import Jsonb
 
 from include.operations.faults import fault_point
-from include.vms import children, flags, merge_sql, merges, quarantine, staging, state, tombstones
+from include.vms import children, drift, flags, merge_sql, merges, quarantine, staging, state, tombstones
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +70,7 @@ def _merge(connect: Connect, spec: SyncObject, manifest: Manifest) -> Manifest:
             _read_counts(connection, manifest)
         else:
             staging.check(connection, spec, manifest.read)
-            publish(connection, spec, manifest)
+            publish(connection, drift.effective(connection, spec), manifest)
             fault_point("vms.merge.before_commit")
             state.publish(connection, manifest)
             _write_counts(connection, manifest)
