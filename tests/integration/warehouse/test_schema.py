@@ -122,6 +122,7 @@ def test_every_table_and_column_says_what_it_is(database):
     tables = rows(
         database,
         "select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace where relkind = 'r'"
-        " and nspname in ('ops', 'organism', 'vms') and obj_description(c.oid) is null and relname <> 'alembic_version'",
+        " and nspname in ('ops', 'organism', 'vms') and obj_description(c.oid) is null"
+        " and relname <> 'alembic_version'",
     )
     assert tables == []
