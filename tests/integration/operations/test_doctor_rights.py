@@ -46,8 +46,8 @@ def _words(clauses):
 
 
 READ_WRITE = (
-    "grant usage on schema ops, organism to {}",
-    "grant select, insert, update, delete on all tables in schema ops, organism to {}",
+    "grant usage on schema ops, organism, vms to {}",
+    "grant select, insert, update, delete on all tables in schema ops, organism, vms to {}",
 )
 
 
@@ -88,6 +88,13 @@ def test_a_role_that_lacks_a_right(warehouse_database, postgres_server):
         (finding,) = rights.check_tables(connection, "warehouse")
     assert (finding.level, finding.found) == (Level.FAIL, "no right to read and write ops.graph_update")
     assert "grant select, insert, update, delete on ops.graph_update" in finding.fix
+
+
+def test_a_role_that_may_not_use_a_schema(warehouse_database, postgres_server):
+    grants = [*READ_WRITE, "revoke usage on schema vms from {}"]
+    with role(warehouse_database, postgres_server, grants=grants) as connection:
+        (finding,) = rights.check_tables(connection, "warehouse")
+    assert (finding.level, "vms." in finding.found) == (Level.FAIL, True)
 
 
 def test_the_reader_of_airflows_metadata_is_right(metadata_database):
