@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
-import sys
-from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from local.errors import PartError
-from local.files import read_json, write_private
-from local.layout import ROOT
-from local.part import NoAnswerError
-from local.ports import HOST
+from local.files import read_json
 from local.salesforce.settings import CONNECTION, SECRETS, Settings
-from local.servers.base import NotReadyError, Server
+from local.simulated import SimulatorServer
 
 # Size of the organisation at the first start, in percent of the real one.
 PERCENT = "SALESFORCE_DEMO_PERCENT"
@@ -25,10 +18,11 @@ LIVE = "SALESFORCE_LIVE"
 _SWITCH = {"": False, "0": False, "false": False, "1": True, "true": True}
 
 
-class SalesforcePart(Server):
+class SalesforcePart(SimulatorServer):
     """One organisation with generated records."""
 
     name: ClassVar[str] = "salesforce"
+    package: ClassVar[str] = "local.salesforce"
     usual_port: ClassVar[int] = 8026
     # A whole organisation of 100 % is made before it answers for the first time.
     start_timeout: ClassVar[float] = 300.0
@@ -65,20 +59,6 @@ class SalesforcePart(Server):
         """Address of the admin routes, with their key."""
         return self.settings.admin_url
 
-    def check(self) -> None:
-        """It answers over HTTP."""
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=2)
-        try:
-            connection.request("GET", "/health")
-            if json.loads(connection.getresponse().read()) != {"status": "ok"}:
-                raise NotReadyError("another program answers")
-        except TimeoutError as error:
-            raise NoAnswerError("silent") from error
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise NotReadyError(f"{type(error).__name__}: {error}") from error
-        finally:
-            connection.close()
-
     def _percent(self) -> float:
         text = os.environ.get(PERCENT) or _USUAL_PERCENT
         try:
@@ -94,12 +74,3 @@ class SalesforcePart(Server):
         if text.lower() not in _SWITCH:
             raise PartError(self.name, f"{LIVE}={text}: 1 or 0 is expected")
         return _SWITCH[text.lower()]
-
-    def _prepare(self) -> None:
-        write_private(self.directory / "settings.json", self.settings.text())
-
-    def _command(self) -> Sequence[str]:
-        return [sys.executable, "-m", "local.salesforce", str(self.directory / "settings.json")]
-
-    def _environment(self) -> Mapping[str, str]:
-        return {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import string
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Literal, Self
 from urllib.parse import quote, urlencode
+
+from local.settings_file import SettingsFile
 
 HOST = "127.0.0.1"
 CONNECTION = "AIRFLOW_CONN_SALESFORCE"
@@ -47,7 +47,7 @@ SECRETS: dict[str, Callable[[], str]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(SettingsFile):
     """Port (0: any free one), directory of the records ("": a temporary one), secrets, and the size of the demo data.
 
     With a certificate (a PEM file, key included) it speaks HTTPS, as clients with a fixed scheme want.
@@ -71,16 +71,6 @@ class Settings:
         """Return settings with new secrets, on any free port unless `port` is given."""
         made = {name: make() for name, make in SECRETS.items() if name not in others}
         return cls(**{"port": 0, **made, **others})  # type: ignore[arg-type]
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read a file written by `text`."""
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**{field.name: found[field.name] for field in fields(cls)})
-
-    def text(self) -> str:
-        """Return the content of a settings file. It holds secrets: write it privately."""
-        return json.dumps(asdict(self), indent=1) + "\n"
 
     @property
     def url(self) -> str:

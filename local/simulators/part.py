@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import http.client
-import json
-import os
-import sys
-from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from local.files import write_private
-from local.layout import ROOT
-from local.part import NoAnswerError
-from local.ports import HOST, is_free, must_be_ours
-from local.servers.base import NotReadyError, Server
+from local.ports import is_free, must_be_ours
+from local.simulated import SimulatorServer
 from local.simulators.settings import SECRETS, Settings
 
 
-class AlertSinkServer(Server):
+class AlertSinkServer(SimulatorServer):
     """Slack, a mail server and Sentry in one process."""
 
     name: ClassVar[str] = "alert-sink"
+    package: ClassVar[str] = "local.simulators"
     usual_port: ClassVar[int] = 8025
     usual_smtp_port: ClassVar[int] = 2525
     _smtp_name: ClassVar[str] = "alert-sink-smtp"
@@ -43,23 +36,9 @@ class AlertSinkServer(Server):
         """AIRFLOW_CONN_SLACK_ALERTS, AIRFLOW_CONN_SMTP_ALERTS and AIRFLOW_CONN_SENTRY."""
         return self.settings.connections()
 
-    def check(self) -> None:
-        """It answers over HTTP; both ports are open by then."""
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=2)
-        try:
-            connection.request("GET", "/health")
-            if json.loads(connection.getresponse().read()) != {"status": "ok"}:
-                raise NotReadyError("another program answers")
-        except TimeoutError as error:
-            raise NoAnswerError("silent") from error
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise NotReadyError(f"{type(error).__name__}: {error}") from error
-        finally:
-            connection.close()
-
     def _prepare(self) -> None:
         self._choose_smtp_port()
-        write_private(self.directory / "settings.json", self.settings.text())
+        super()._prepare()
 
     def _choose_smtp_port(self) -> int:
         return self._ports.choose(self._smtp_name, self.usual_smtp_port)
@@ -72,9 +51,3 @@ class AlertSinkServer(Server):
 
     def _has_ports(self, port: int) -> bool:
         return super()._has_ports(port) and is_free(self.settings.smtp_port)
-
-    def _command(self) -> Sequence[str]:
-        return [sys.executable, "-m", "local.simulators", str(self.directory / "settings.json")]
-
-    def _environment(self) -> Mapping[str, str]:
-        return {**os.environ, "PYTHONPATH": str(ROOT)}

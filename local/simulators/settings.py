@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import string
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from typing import Self
+from dataclasses import dataclass
 from urllib.parse import quote, urlencode
+
+from local.settings_file import SettingsFile
 
 HOST = "127.0.0.1"
 CHANNEL = "#alerts"
@@ -51,7 +50,7 @@ SECRETS: dict[str, Callable[[], str]] = {
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(SettingsFile):
     """Ports (0: any free one), secrets, and where received messages are kept ("": only in memory).
 
     With a certificate (a PEM file, key included) the mail server wants STARTTLS, as real ones do.
@@ -66,16 +65,6 @@ class Settings:
     reader_key: str
     journal: str = ""
     certificate: str = ""
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read a file written by `text`."""
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**{field.name: found[field.name] for field in fields(cls)})
-
-    def text(self) -> str:
-        """Return the content of a settings file. It holds secrets: write it privately."""
-        return json.dumps(asdict(self), indent=1) + "\n"
 
     # --- addresses -------------------------------------------------------------------------------
     @property
