@@ -207,12 +207,13 @@ def wait_gone(processes: Sequence[psutil.Process], timeout: float) -> list[psuti
     """Wait for processes to end and return those that have not. A zombie has ended, whoever should reap it."""
     deadline = time.monotonic() + timeout
     while True:
-        processes = [process for process in processes if _lives(process)]
+        processes = [process for process in processes if is_alive(process)]
         if not processes or not wait_until(deadline, 0.02):
             return list(processes)
 
 
-def _lives(process: psutil.Process) -> bool:
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it runs: neither gone, nor a zombie, nor another process with its number."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -133,7 +133,13 @@ def test_a_file_that_can_be_read_again_is_one_recovery(world, monkeypatch):
     assert alerts.check_recoveries() == 0
     shutil.copy(DAGS / BREAKS, world.folder)
     wait_for(lambda: not world.import_errors(), "the end of the import error")
-    assert alerts.check_recoveries() == 1
+
+    def recovered():
+        # Said again each time, as the watchdog does: on a busy machine one try may be out of time.
+        alerts.check_recoveries()
+        return len(world.alerts(BREAKS)) > 1
+
+    wait_for(recovered, "the recovery")
     assert alerts.check_recoveries() == 0
     assert ["Recovered" in message["text"] for message in world.alerts(BREAKS)] == [False, True]
 

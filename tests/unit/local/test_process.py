@@ -46,7 +46,7 @@ def test_stubborn_child_is_killed_with_its_family(tmp_path: Path) -> None:
         pass
     process.stop_child(child, signal.SIGTERM, 0.3, 0.3)
     assert child.returncode == -signal.SIGKILL
-    assert not any(p.is_running() and p.status() != "zombie" for p in process.family(int(text)))
+    assert not any(process.is_alive(p) for p in process.family(int(text)))
 
 
 def test_a_log_is_trimmed_while_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
