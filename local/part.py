@@ -109,6 +109,14 @@ class Part(ABC):
                 process.stop_child(self._child, self.stop_signal, self.patience, self.grace)
             self._record_path.unlink(missing_ok=True)
 
+    def stop_if(self, pid: int) -> bool:
+        """Stop when the process is still this one; False when it has been replaced or has ended meanwhile."""
+        with self._lock:
+            if self.pid != pid:
+                return False
+            self.stop()
+            return True
+
     def kill(self) -> None:
         """SIGKILL the process and its children, as a power cut would."""
         with self._lock:

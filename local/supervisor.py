@@ -198,6 +198,8 @@ class Supervisor:
         for part in self._system.parts:
             threading.Thread(target=self._guard, args=(part,), name=f"guard-{part.name}", daemon=True).start()
         threading.Thread(target=self._end_orphans, name="orphans", daemon=True).start()
+        if self._system.components:
+            threading.Thread(target=self._end_hung, name="heartbeats", daemon=True).start()
 
     def _fail(self, reason: str) -> None:
         _log.error("%s", reason)
@@ -230,6 +232,18 @@ class Supervisor:
                 return
             except Exception as error:  # noqa: BLE001 - it is tried again
                 _log.error("%s", error)
+
+    def _end_hung(self) -> None:
+        """End what lives without a heartbeat; its guard starts it again."""
+        # Imported here, so that the keeper stays small.
+        from local.heartbeats import INTERVAL, Heartbeats
+
+        heartbeats = Heartbeats(self._system.components, self._system.home.health)
+        while not self._stopping.wait(INTERVAL):
+            try:
+                heartbeats.look()
+            except Exception:  # noqa: BLE001 - the next look may go better
+                _log.exception("the heartbeats could not be judged")
 
     def _end_orphans(self) -> None:
         rounds = 0

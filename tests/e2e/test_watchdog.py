@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,9 +11,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from include.operations.airflow_api import AirflowApi
+from local import launcher, process
 from local.simulators.testing import AlertSink
 from local.testing import AirflowSystem
 
@@ -43,21 +46,35 @@ def look(system: AirflowSystem, state: Path, allowed_s: int = 120) -> subprocess
 
 
 @pytest.mark.usefixtures("round_made")
-def test_a_scheduler_that_hangs_is_noticed_from_outside(airflow_system: AirflowSystem, tmp_path: Path) -> None:
+def test_a_scheduler_that_hangs_is_noticed_from_outside_and_replaced(
+    airflow_system: AirflowSystem, tmp_path: Path
+) -> None:
     state = tmp_path / "dead-man.json"
     done = look(airflow_system, state)
     assert (done.returncode, done.stdout) == (0, ""), done
     sink = AlertSink.attach(airflow_system.env)
     told = {message["ts"] for message in sink.slack_messages()}
-    scheduler = airflow_system.pid_of("scheduler")
+    before = pids(airflow_system)
+    scheduler = before["scheduler"]
+    workers = psutil.Process(scheduler).children(recursive=True)
     os.kill(scheduler, signal.SIGSTOP)
     try:
         deadline = time.monotonic() + 120
         while (done := look(airflow_system, state, allowed_s=12)).returncode == 0 and time.monotonic() < deadline:
             time.sleep(1)
+        replacement = airflow_system.wait_for("scheduler", scheduler, timeout=300)
     finally:
-        os.kill(scheduler, signal.SIGCONT)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(scheduler, signal.SIGCONT)
     assert done.returncode == 1, done
     assert done.stdout.startswith("scheduler: no sign of life for ")
     new = [message["text"] for message in sink.slack_messages() if message["ts"] not in told]
     assert len([text for text in new if "Airflow is not working" in text]) == 1
+    # It alone, with its whole family, by the supervisor: `local/heartbeats.py`.
+    assert pids(airflow_system) == before | {"scheduler": replacement}
+    assert not [worker for worker in workers if process.is_alive(worker)]
+    assert "scheduler hung: ended after " in airflow_system.supervisor_log.read_text()
+
+
+def pids(system: AirflowSystem) -> dict[str, int]:
+    return {name: part["pid"] for name, part in launcher.describe(system.state_dir)["parts"].items()}
