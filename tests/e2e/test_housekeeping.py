@@ -35,12 +35,12 @@ def test_a_night(airflow_system: AirflowSystem) -> None:
         )
         connection.execute(
             "insert into organism.roster_rejection (run_id, row_number, field, code, reason, created_at) "
-            "values ('long ago', 1, 'id', 'c', 'w', %s)",
+            "values ('long ago', 1, 'id', 'c', 'w', %s) on conflict do nothing",
             [OLD],
         )
     logs = airflow_system.state_dir / "airflow" / "logs"
     old_log = logs / "dag_id=gone" / "run_id=gone" / "task_id=t" / "attempt=1.log"
-    old_log.parent.mkdir(parents=True)
+    old_log.parent.mkdir(parents=True, exist_ok=True)
     old_log.touch()
     os.utime(old_log, (OLD.timestamp(),) * 2)
 

@@ -189,6 +189,11 @@ class World:
         records = self.cypher("MATCH (:Employee)-[r:INTERACTS]->(:Employee) RETURN coalesce(sum(r.count), 0) AS n")
         return int(records[0]["n"])
 
+    def all_in_graph(self) -> None:
+        """Wait for each published event once: a run that met one of the schedule leaves the rest to it."""
+        found = f"{self.published} events are not in the graph once each"
+        eventually(lambda: self.in_graph() == self.published, 180, found)
+
     def cypher(self, query: str) -> list[neo4j.Record]:
         parts = urlsplit(self.env["AIRFLOW_CONN_ORGANISM_NEO4J"])
         uri, auth = f"bolt://{parts.hostname}:{parts.port}", ("neo4j", unquote(parts.password or ""))
@@ -282,9 +287,8 @@ def test_people_and_bad_messages_go_through_the_pipeline(world: World, tmp_path:
         metadata = json.dumps({"name": NAMES[0], "phone": PHONES[0]})
         client.xadd("interactions", {"id": "bad", "source": ADDRESSES[0], "type": "email", "metadata": metadata})
     world.publish(1_000)
-    run = world.trigger(PIPELINE)
-    world.succeed(run)
-    assert world.in_graph() == 1_000
+    world.succeed(world.trigger(PIPELINE))
+    world.all_in_graph()
     found = world.cypher("MATCH (e:Employee) RETURN e.id AS id, e.name AS name")
     assert {(record["id"], record["name"]) for record in found} == set(zip(ADDRESSES, NAMES, strict=True))
 
@@ -300,7 +304,7 @@ def test_a_task_survives_that_the_api_server_is_gone(world: World) -> None:
     eventually(lambda: world.in_graph() == world.published, 180, "the task did not work on without the api-server")
     world.system.wait_for("api-server", killed)
     world.succeed(run)
-    assert world.in_graph() == world.published
+    world.all_in_graph()
 
 
 def test_the_metadata_database_restarts_in_the_middle_of_a_run(world: World) -> None:
@@ -313,7 +317,7 @@ def test_the_metadata_database_restarts_in_the_middle_of_a_run(world: World) -> 
     eventually(lambda: _state(world, run) == "success", 180, "the run did not go on")
     world.publish(500)
     world.succeed(world.trigger(PIPELINE))
-    assert world.in_graph() == world.published
+    world.all_in_graph()
 
 
 def test_a_disk_that_is_full_for_logs_does_not_hold_a_run_up(world: World) -> None:
@@ -327,14 +331,17 @@ def test_a_disk_that_is_full_for_logs_does_not_hold_a_run_up(world: World) -> No
     world.system.api.post(f"/api/v2/dags/{PIPELINE}/dagRuns", json=body).raise_for_status()
     ended = world.end(world.api.run(PIPELINE, run_id))
     tasks = {t.task_id: (t.state, t.tries) for t in world.api.task_instances(ended)}
-    assert (ended.state, world.in_graph()) == ("success", world.published), tasks
+    assert ended.state == "success", tasks
+    world.all_in_graph()
 
 
 def test_a_deployment_in_the_middle_of_a_run(world: World) -> None:
     """D1: the file breaks and is replaced while the first task runs; that task keeps its code, the run ends well."""
+    path = world.folder / "probe_deploy.py"
+    path.write_text(DEPLOY.replace("VERSION_HERE", "v1"))
+    eventually(lambda: not world.import_errors(), 120, "the file cannot be read")
     run = world.trigger("probe_deploy")
     eventually((world.folder / f"{run.run_id}.begun").exists, 180, "the first task did not begin")
-    path = world.folder / "probe_deploy.py"
     path.write_text("from airflow.sdk import dag\nimport a_module_that_is_not_there\n")
     eventually(world.import_errors, 120, "the import error was not found")
     assert _state(world, run) == "running"
@@ -354,8 +361,11 @@ def _state(world: World, run: Run) -> str | None:
         return None
 
 
-def test_no_secret_and_no_personal_value_is_in_any_log_alert_xcom_or_table(world: World) -> None:
+def test_no_secret_and_no_personal_value_is_in_any_log_alert_xcom_or_table(world: World, tmp_path: Path) -> None:
     """I6: searches what all tests before left. The graph, the stream and its dead letters hold people by design."""
+    if not world.published:  # alone, or the second try of the module's last test: the system is a new one
+        test_a_failure_full_of_secrets_is_logged_recorded_and_told_without_them(world)
+        test_people_and_bad_messages_go_through_the_pipeline(world, tmp_path)
     needles = {*NAMES, *ADDRESSES, *PHONES, *SECRETS, *_own_secrets(world.env)}
     places = {**_log_files(world.system.state_dir), **_tables(world.env), **_alerts(world.sink)}
     # That the search works: it finds what has to be there.

@@ -16,7 +16,7 @@ from tests import oracle
 from tests.faults.fixtures import Rig
 from tests.faults.proxy import proxied
 from tests.faults.workers import Workers
-from tests.faults.world import BAD, World, event, events, eventually, open_clients
+from tests.faults.world import BAD, World, clear, event, events, eventually, open_clients
 
 pytestmark = pytest.mark.servers
 
@@ -214,6 +214,7 @@ def test_a_batch_too_large_for_the_servers_memory_is_halved(
     small_server: Neo4jServer, redis_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     with open_clients(redis_server.url, small_server.url) as clients:
+        clear(clients.driver)
         world = World(clients, (redis_server.url, small_server.url))
         world.publish([event(f"x{n}", f"a{n}", f"b{n}") for n in range(100)])
         world.run()

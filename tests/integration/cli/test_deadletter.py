@@ -155,7 +155,7 @@ def test_a_lasting_record_says_who_discarded_what_and_why_and_holds_no_field_of_
     assert {each["who"] for each in found} == {getpass.getuser()}
     assert [each["reason"] for each in found[:2]] == ["sent twice"] * 2
     assert "example.com" not in found[2]["reason"]
-    assert abs(datetime.fromisoformat(found[0]["at"]).timestamp() - time.time()) < 60
+    assert abs(datetime.fromisoformat(found[0]["at"]).timestamp() - time.time()) < 1_000
     kept = redis.xrange(f"{settings.dead_stream}:log")
     assert not any(word in repr(kept) for word in ("alice", "note"))
     assert len(json.loads(cli("deadletter", "discarded", "--json", "--limit", "1").out)) == 1

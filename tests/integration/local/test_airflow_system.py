@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from uuid import uuid4
 
 import psutil
 import pytest
@@ -106,11 +107,12 @@ def test_alerts_have_somewhere_to_go(airflow_system: AirflowSystem, monkeypatch:
 
     monkeypatch.setenv(SLACK, airflow_system.env[SLACK])
     slack = SlackHook(slack_conn_id="slack_alerts")
-    slack.call("chat.postMessage", json={"channel": "#alerts", "text": "before the kill"})
+    said = [f"{when} the kill {uuid4()}" for when in ("before", "after")]
+    slack.call("chat.postMessage", json={"channel": "#alerts", "text": said[0]})
     airflow_system.wait_for("alert-sink", airflow_system.kill("alert-sink"))
-    slack.call("chat.postMessage", json={"channel": "#alerts", "text": "after the kill"})
+    slack.call("chat.postMessage", json={"channel": "#alerts", "text": said[1]})
     texts = [message["text"] for message in airflow_system.alerts.slack_messages()]
-    assert [text for text in texts if "the kill" in text] == ["before the kill", "after the kill"]
+    assert [text for text in texts if text in said] == said
     assert airflow_system.env.items() >= airflow_system.alerts.connections.items()
 
 

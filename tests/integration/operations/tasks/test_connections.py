@@ -86,9 +86,10 @@ def test_no_connection_is_left_when_a_task_has_ended(servers, end):
         assert all(more > less for more, less in zip(during, before, strict=True)), (before, during)
         os.write(go, b"!")
         deadline = time.monotonic() + 60
-        while servers() != before and time.monotonic() < deadline:
+        # Fewer is no fault: the last ones of an earlier test may end meanwhile.
+        while (left := servers()) and any(now > then for now, then in zip(left, before, strict=True)):
+            assert time.monotonic() < deadline, (left, before)
             time.sleep(0.05)
-        assert servers() == before
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
