@@ -176,9 +176,11 @@ def stop(state_dir: Path = STATE_DIR) -> bool:
         chiefs = [_record(found.get(name)) for name in ("keeper", "supervisor")]
         for chief in filter(None, chiefs):
             alive = chief.find()
-            if alive is not None:
-                alive.send_signal(signal.SIGTERM)
-                break
+            # It may end at this very moment; then the other one is asked.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if alive is not None:
+                    alive.send_signal(signal.SIGTERM)
+                    break
         while is_running(state_dir) and process.wait_until(deadline, 0.1):
             pass
         for chief in filter(None, chiefs):

@@ -236,7 +236,7 @@ def stop_child(child: subprocess.Popen[bytes], sig: signal.Signals, patience: fl
     end(list(rest.values()), sig, grace)
     if child.poll() is None:
         child.kill()
-        child.wait(5)
+        child.wait(30)
 
 
 def kill_child(child: subprocess.Popen[bytes]) -> None:
@@ -245,7 +245,7 @@ def kill_child(child: subprocess.Popen[bytes]) -> None:
     for process in members:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    child.wait(10)
+    child.wait(30)
     wait_gone([m for m in members if m.pid != child.pid], 10)
 
 
