@@ -52,7 +52,7 @@ def test_nothing_listens_beyond_loopback(airflow_system: AirflowSystem) -> None:
 def test_anonymous_requests_are_refused(airflow_system: AirflowSystem) -> None:
     import httpx
 
-    assert httpx.get(f"{airflow_system.url}/api/v2/dags").status_code == 401
+    assert httpx.get(f"{airflow_system.url}/api/v2/dags", timeout=60).status_code == 401
 
 
 def test_declared_pools_exist_and_can_be_applied_again(airflow_system: AirflowSystem) -> None:

@@ -20,7 +20,7 @@ _SOAP = """<?xml version="1.0"?><env:Envelope xmlns:env="http://schemas.xmlsoap.
 
 
 def token(server: SalesforceServer, **form: str) -> httpx.Response:
-    return httpx.post(f"{server.instance_url}/services/oauth2/token", data=form, trust_env=False)
+    return httpx.post(f"{server.instance_url}/services/oauth2/token", data=form, trust_env=False, timeout=60)
 
 
 def client_form(server: SalesforceServer, grant: str = "client_credentials") -> dict[str, str]:
@@ -36,7 +36,7 @@ def assertion(server: SalesforceServer, key: str = "", **claims: Any) -> str:
 
 def limits(server: SalesforceServer, access_token: str) -> httpx.Response:
     headers = {"Authorization": f"Bearer {access_token}"}
-    return httpx.get(f"{server.instance_url}/services/data/v62.0/limits", headers=headers, trust_env=False)
+    return httpx.get(f"{server.instance_url}/services/data/v62.0/limits", headers=headers, trust_env=False, timeout=60)
 
 
 def test_client_credentials(salesforce: SalesforceServer) -> None:
@@ -113,7 +113,7 @@ def test_a_session_ends_by_time_by_revocation_and_by_the_administrator(salesforc
     salesforce.sessions(lifetime=600)
     first, second, third = (salesforce.token() for _ in range(3))
     expired = (401, [{"message": "Session expired or invalid", "errorCode": "INVALID_SESSION_ID"}])
-    httpx.post(f"{salesforce.instance_url}/services/oauth2/revoke", data={"token": first}, trust_env=False)
+    httpx.post(f"{salesforce.instance_url}/services/oauth2/revoke", data={"token": first}, trust_env=False, timeout=60)
     answer = limits(salesforce, first)
     assert (answer.status_code, answer.json()) == expired
     # Use keeps a session alive.
@@ -133,7 +133,9 @@ def test_soap_login_is_retired_and_can_be_allowed(salesforce: SalesforceServer) 
     body = _SOAP.format(USERNAME, settings.password + settings.security_token)
 
     def login(text: str, version: str = "59.0") -> httpx.Response:
-        return httpx.post(f"{salesforce.instance_url}/services/Soap/u/{version}", content=text, trust_env=False)
+        return httpx.post(
+            f"{salesforce.instance_url}/services/Soap/u/{version}", content=text, trust_env=False, timeout=60
+        )
 
     refused = login(body)
     assert refused.status_code == 500
@@ -148,6 +150,9 @@ def test_soap_login_is_retired_and_can_be_allowed(salesforce: SalesforceServer) 
 
 def test_only_the_key_opens_the_admin_routes(salesforce: SalesforceServer) -> None:
     for path in ("state", "requests", "objects/Contact"):
-        assert httpx.get(f"{salesforce.instance_url}/admin/{path}", trust_env=False).status_code == 401
+        assert httpx.get(f"{salesforce.instance_url}/admin/{path}", trust_env=False, timeout=60).status_code == 401
     mine = {"Authorization": f"Bearer {salesforce.token()}"}
-    assert httpx.post(f"{salesforce.instance_url}/admin/reset", headers=mine, trust_env=False).status_code == 401
+    assert (
+        httpx.post(f"{salesforce.instance_url}/admin/reset", headers=mine, trust_env=False, timeout=60).status_code
+        == 401
+    )

@@ -16,7 +16,7 @@ def test_load_and_ask_for_what_is_wrong(salesforce):
     counts = salesforce.load(percent=0.1, seed=11)
     manifest = defects(seed=11, percent=0.1)
     headers = {"Authorization": f"Bearer {salesforce.token()}"}
-    with httpx.Client(base_url=f"{salesforce.instance_url}/services/data/v62.0", headers=headers) as client:
+    with httpx.Client(base_url=f"{salesforce.instance_url}/services/data/v62.0", headers=headers, timeout=60) as client:
 
         def ask(verb, soql):
             return client.get(verb, params={"q": soql}).raise_for_status().json()

@@ -199,7 +199,7 @@ def test_describe_and_its_not_modified(salesforce: SalesforceServer, client: htt
 def test_global_describe_and_versions(salesforce: SalesforceServer, client: httpx.Client) -> None:
     names = {each["name"] for each in client.get("/sobjects").json()["sobjects"]}
     assert {"Account", "Contact", "npe5__Affiliation__c", "Class__c"} <= names
-    plain = httpx.get(f"{salesforce.instance_url}/services/data/", trust_env=False)
+    plain = httpx.get(f"{salesforce.instance_url}/services/data/", trust_env=False, timeout=60)
     assert {"label": "Winter '25", "url": "/services/data/v62.0", "version": "62.0"} in plain.json()
     assert "Sforce-Limit-Info" not in plain.headers
     root = salesforce.instance_url + "/services/data"

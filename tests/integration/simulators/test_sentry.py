@@ -74,9 +74,8 @@ def envelope() -> bytes:
 
 def post(sink: AlertSink, body: bytes, *, key: str = "", project: int = 1, **headers: str) -> httpx.Response:
     auth = f"Sentry sentry_key={key or sink.settings.sentry_key}, sentry_version=7, sentry_client=test/1"
-    return httpx.post(
-        f"{sink.settings.root_url}/api/{project}/envelope/", content=body, headers={"X-Sentry-Auth": auth, **headers}
-    )
+    everything = {"X-Sentry-Auth": auth, **headers}
+    return httpx.post(f"{sink.settings.root_url}/api/{project}/envelope/", content=body, headers=everything, timeout=60)
 
 
 def test_plain_and_packed_envelopes(alert_sink: AlertSink) -> None:
@@ -91,7 +90,7 @@ def test_refused_envelopes(alert_sink: AlertSink) -> None:
     assert post(alert_sink, envelope(), project=2).status_code == 403
     assert post(alert_sink, b"no envelope").status_code == 400
     assert post(alert_sink, b'{}\n{"type": "event", "length": 99}\n{}').status_code == 400
-    unsigned = httpx.post(f"{alert_sink.settings.root_url}/api/1/envelope/", content=envelope())
+    unsigned = httpx.post(f"{alert_sink.settings.root_url}/api/1/envelope/", content=envelope(), timeout=60)
     assert unsigned.status_code == 401
     assert alert_sink.sentry_events() == []
 

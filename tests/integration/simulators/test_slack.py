@@ -177,7 +177,7 @@ def test_an_upload_that_never_came_is_refused(client: WebClient) -> None:
     answer = refused(client.files_completeUploadExternal, files=[{"id": announced["file_id"]}], channel_id=ALERTS)
     assert answer["error"] == "file_not_found"
     # Sharing takes the channel's id.
-    assert httpx.post(announced["upload_url"], content=b"12345").status_code == 200
+    assert httpx.post(announced["upload_url"], content=b"12345", timeout=60).status_code == 200
     wanted = {"files": [{"id": announced["file_id"]}], "channel_id": "#alerts"}
     assert refused(client.files_completeUploadExternal, **wanted)["error"] == "channel_not_found"
     wanted["channel_id"] = CHANNELS["secret"]
