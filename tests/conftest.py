@@ -68,6 +68,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByServe
     return ByServers(config, log)
 
 
+@pytest.fixture(autouse=True)
+def _airflow_has_set_up_logging(request: pytest.FixtureRequest) -> None:
+    """Airflow's first import replaces the root logger's handlers, in mid-test also the one of `caplog`."""
+    if "caplog" in request.fixturenames:
+        import airflow.sdk.definitions.connection  # noqa: F401
+
+
 # Servers named by AIRFLOW_CONN_* are never used here: tests delete data.
 
 
