@@ -188,6 +188,7 @@ def test_many_runs_at_once(world: World, workers: Workers, ids: str) -> None:
         world.publish_bad(BAD[:2])
         running.append(workers.start(world, f"run {ids if ids == 'one' else part}", batch_size=15, lease_wait_s=60))
     for worker in running:
-        assert worker.wait() == 0 or worker.error == "LeaseLost"
+        # A lock that a busy server did not give within the driver's patience: Airflow would try again, as below.
+        assert worker.wait() == 0 or worker.error in {"LeaseLost", "TransientError"}, worker.said
     world.run("run one")
     world.check()

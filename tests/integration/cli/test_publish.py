@@ -329,8 +329,10 @@ def test_a_redis_that_refuses_for_want_of_memory(redis, stream):
 
 def test_ctrl_c_says_how_to_go_on(redis, redis_server, stream, file):
     path = file(text_rows(100_000))
+    # Tests in the background of a script inherit that interrupts are ignored.
+    heard = ["env", "--default-signal=INT", sys.executable]
     process = subprocess.Popen(
-        [sys.executable, "-m", "include.cli", "interactions", "publish", str(path), "--rate", "1000"],
+        [*heard, "-m", "include.cli", "interactions", "publish", str(path), "--rate", "1000"],
         env={**os.environ, "ORGANISM_STREAM": stream},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
