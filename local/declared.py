@@ -20,7 +20,8 @@ PART = "airflow settings"
 
 def login(url: str, username: str, password: str) -> httpx.Client:
     """Return an HTTP client that is logged in."""
-    client = httpx.Client(base_url=url, timeout=30, trust_env=False)
+    # A machine that starts everything at once may be slow to answer.
+    client = httpx.Client(base_url=url, timeout=120, trust_env=False)
     try:
         answer = client.post("/auth/token", json={"username": username, "password": password})
         answer.raise_for_status()

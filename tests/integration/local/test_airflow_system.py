@@ -97,7 +97,9 @@ def test_workers_of_a_killed_scheduler_can_be_kept(airflow_system: AirflowSystem
     workers = {p.pid for p in psutil.Process(airflow_system.pid_of("scheduler")).children()}
     try:
         airflow_system.restart_scheduler(keep_orphans=True)
-        assert {p.pid for p in airflow_system.orphans()} == workers
+        # All of them; while orphans are kept, those of other parts are, too.
+        assert workers
+        assert workers <= {p.pid for p in airflow_system.orphans()}
     finally:
         airflow_system.end_orphans()
 
