@@ -220,6 +220,47 @@ def release(conn: psycopg.Connection[Any], name: str, epoch: int, *, forget: boo
     )
 
 
+def retake(conn: psycopg.Connection[Any], manifest: Manifest) -> None:
+    """Take back the lease that a failed try of this very run gave up, if nobody has opened a run since."""
+    conn.execute(
+        "UPDATE ops.sync_state SET holder = %s, lease_until = now() + %s "
+        "WHERE object = %s AND epoch = %s AND holder IS NULL",
+        (manifest.run, LEASE, manifest.object, manifest.epoch),
+    )
+    conn.execute(
+        "UPDATE ops.sync_run SET outcome = NULL, finished_at = NULL "
+        "WHERE object = %s AND run_id = %s AND outcome = 'failed'",
+        (manifest.object, manifest.run),
+    )
+
+
+def fail_run(conn: psycopg.Connection[Any], name: str, run_id: str, *, superseded: bool) -> None:
+    """Note that a run, and what it did under a name of its own, has failed, and give its lease back.
+
+    Args:
+        conn: the caller's transaction.
+        name: of the object.
+        run_id: of the run.
+        superseded: somebody else writes now. When that is a later try of this run, row and lease are its own.
+    """
+    ours = "object = %(object)s AND split_part({}, '/', 1) = split_part(%(run)s, '/', 1)"
+    values = {"object": name, "run": run_id}
+    if superseded:
+        held = conn.execute(f"SELECT FROM ops.sync_state WHERE {ours.format('holder')} FOR UPDATE", values)
+        if held.fetchone() is not None:
+            return
+    # A run that was refused, or had already done its work, stays that.
+    conn.execute(
+        "UPDATE ops.sync_run SET outcome = 'failed', finished_at = now() "  # noqa: S608 - no value in it
+        f"WHERE {ours.format('run_id')} AND outcome IS NULL",
+        values,
+    )
+    conn.execute(
+        f"UPDATE ops.sync_state SET holder = NULL, lease_until = NULL WHERE {ours.format('holder')}",  # noqa: S608
+        values,
+    )
+
+
 def start_run(conn: psycopg.Connection[Any], manifest: Manifest) -> None:
     """Write the run's row of `ops.sync_run`, or begin it anew when the task is tried again."""
     conn.execute(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from include.vms import extract, links, merge, reconcile, validate
+from include.vms import extract, links, merge, reconcile, runs, validate
 
 if TYPE_CHECKING:
     from include.vms.contracts import Connect, Manifest, Request
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 def run(client: Salesforce, connect: Connect, spec: SyncObject, request: Request, run_id: str) -> Manifest:
     """Sync one object; returns the manifest of the last step.
 
-    Raises what the steps raise: what was published before stays, nothing else was.
+    Raises what the steps raise: what was published before stays, nothing else was; the run's row says that it failed.
     """
-    manifest = extract.extract(client, connect, spec, request, run_id)
-    manifest = validate.validate(connect, spec, manifest)
-    manifest = merge.merge(connect, spec, manifest)
-    manifest = links.resolve(connect, spec, manifest)
-    return reconcile.reconcile(client, connect, spec, manifest)
+    with runs.guarded(connect, spec, run_id):
+        manifest = extract.extract(client, connect, spec, request, run_id)
+        manifest = validate.validate(connect, spec, manifest)
+        manifest = merge.merge(connect, spec, manifest)
+        manifest = links.resolve(connect, spec, manifest)
+        return reconcile.reconcile(client, connect, spec, manifest)
