@@ -30,7 +30,10 @@ ROSTER, UPDATE = "organism_load_roster", "organism_incremental_update"
 # In the order of their dependence; the others follow by name.
 FIRST = (ROSTER, UPDATE)
 # These are started by other pipelines, for something particular.
-NOT_ALONE = {"organism_intervention_review": "is started by a proposal"}
+NOT_ALONE = {
+    "organism_intervention_review": "is started by a proposal",
+    "vms_full_sync": "runs the syncs below whole, every night",
+}
 ROWS_IN = ("read", "rows", "rows_in", "extracted", "received")
 ROWS_OUT = ("written", "loaded", "rows_out", "merged", "stored")
 RUN_TIMEOUT = 900.0

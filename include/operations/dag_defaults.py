@@ -30,8 +30,8 @@ class DagDefaults(TypedDict):
     max_active_runs: int
     dagrun_timeout: timedelta
     tags: list[str]
-    on_failure_callback: Callable[[dict[str, Any]], None]
-    on_success_callback: Callable[[dict[str, Any]], None]
+    on_failure_callback: Callable[..., None]
+    on_success_callback: Callable[..., None]
     default_args: dict[str, Any]
 
 

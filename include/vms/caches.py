@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from include.vms.contracts import Manifest
 from include.vms.spec import SyncObject
@@ -23,7 +23,7 @@ def invalidate(client: redis.Redis, spec: SyncObject, manifest: Manifest) -> int
     return sum(client.unlink(*keys) for keys in _chunks(client, spec.caches))
 
 
-def _chunks(client: redis.Redis, patterns: Iterable[str]) -> Iterable[list[bytes]]:
+def _chunks(client: redis.Redis, patterns: Iterable[str]) -> Iterable[list[Any]]:
     for pattern in patterns:
         cursor: int | None = None
         while cursor != 0:

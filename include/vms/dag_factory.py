@@ -9,7 +9,7 @@ from airflow.sdk import Param, dag
 
 from include.operations.dag_defaults import dag_defaults
 from include.operations.task import resilient_task
-from include.vms import tasks
+from include.vms import registry, tasks
 from include.vms.contracts import Accept, Mode
 from include.vms.spec import SyncObject
 
@@ -61,6 +61,23 @@ def sync_dag(spec: SyncObject, position: int) -> None:
         step(tasks.invalidate_caches)(spec.name, manifest)
 
     sync()
+
+
+def full_syncs() -> None:
+    """Make a task an object, parents first; each goes on past the one before, the last one asks for all of them."""
+    synced = resilient_task(tasks.all_synced)()
+    before = None
+    for name in registry.objects():
+        task = resilient_task(
+            object_name=name,
+            task_id=name,
+            trigger_rule="all_done",
+            execution_timeout=timedelta(hours=6),
+        )(tasks.full_sync)(name)
+        if before is not None:
+            before >> task
+        task >> synced
+        before = task
 
 
 def params() -> dict[str, Param]:

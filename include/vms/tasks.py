@@ -21,51 +21,77 @@ Plain = dict[str, Any]
 
 def extract(name: str, run_id: str, params: Plain) -> Plain:
     """Stage what changed at the source; skipped while another run of the object is at work."""
-    from include.vms import extract as step
     from include.vms.contracts import Request
+    from include.vms.extract import extract as step
 
     with salesforce() as client:
         try:
-            return step.extract(client, warehouse, registry.get(name), Request.from_params(params), run_id).to_dict()
+            return step(client, warehouse, registry.get(name), Request.from_params(params), run_id).to_dict()
         except LeaseHeld as held:
             raise AirflowSkipException(str(held)) from held
 
 
 def validate(name: str, manifest: Plain) -> Plain:
     """Count what breaks a rule; stops before anything is published when too much does."""
-    from include.vms import validate as step
+    from include.vms.validate import validate as step
 
-    return step.validate(warehouse, registry.get(name), _read(manifest)).to_dict()
+    return step(warehouse, registry.get(name), _read(manifest)).to_dict()
 
 
 def merge(name: str, manifest: Plain) -> Plain:
     """Publish rows, tombstones, quarantine, flags and watermark in one transaction."""
-    from include.vms import merge as step
+    from include.vms.merge import merge as step
 
-    return step.merge(warehouse, registry.get(name), _read(manifest)).to_dict()
+    return step(warehouse, registry.get(name), _read(manifest)).to_dict()
 
 
 def resolve_links(name: str, manifest: Plain) -> Plain:
     """Set references whose parent is there; note those that wait."""
-    from include.vms import links
+    from include.vms.links import resolve
 
-    return links.resolve(warehouse, registry.get(name), _read(manifest)).to_dict()
+    return resolve(warehouse, registry.get(name), _read(manifest)).to_dict()
 
 
 def reconcile(name: str, manifest: Plain) -> Plain:
     """Compare both sides and mend what differs."""
-    from include.vms import reconcile as step
+    from include.vms.reconcile import reconcile as step
 
     with salesforce() as client:
-        return step.reconcile(client, warehouse, registry.get(name), _read(manifest)).to_dict()
+        return step(client, warehouse, registry.get(name), _read(manifest)).to_dict()
 
 
 def invalidate_caches(name: str, manifest: Plain) -> Plain:
     """Delete cached reports that the run has made stale."""
     from include.vms import caches
 
+    read = _read(manifest)
     with redis_client() as redis:
-        return {**manifest, "caches": caches.invalidate(redis, registry.get(name), _read(manifest))}
+        deleted = caches.invalidate(redis, registry.get(name), read)
+    stored = sum(read.counts.get(count, 0) for count in ("inserted", "updated", "unchanged"))
+    return {"read": read.read, "stored": stored, "caches": deleted, **read.counts}
+
+
+def full_sync(name: str, run_id: str) -> None:
+    """Run one object's sync in full mode, and wait for its end; fails when it fails."""
+    from airflow.sdk.exceptions import DagRunTriggerException
+
+    raise DagRunTriggerException(
+        trigger_dag_id=f"vms_sync_{name}",
+        dag_run_id=f"full_sync__{run_id}",
+        conf={"mode": "full"},
+        # A second try of this task begins the same run anew.
+        reset_dag_run=True,
+        skip_when_already_exists=False,
+        wait_for_completion=True,
+        allowed_states=["success"],
+        failed_states=["failed"],
+        poke_interval=2,
+        deferrable=False,
+    )
+
+
+def all_synced() -> None:
+    """Do nothing: this task runs only when every object was synced, and is the run's outcome."""
 
 
 def _read(manifest: Plain) -> Manifest:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from include.vms.registry import objects
 from tests.unit.dags.policy import FOLDER, complaints, hashes
 
 FILES = sorted(str(file.relative_to(FOLDER)) for file in FOLDER.rglob("*.py"))
@@ -12,6 +13,8 @@ EXPECTED = {
     "organism/load_roster.py": ["organism_load_roster"],
     "operations/housekeeping.py": ["ops_housekeeping"],
     "operations/statistics.py": ["ops_statistics"],
+    "vms/full_sync.py": ["vms_full_sync"],
+    "vms/sync.py": [f"vms_sync_{name}" for name in objects()],
 }
 
 
