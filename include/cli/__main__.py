@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from include.cli import alerts, backup, dags, deadletter, doctor, interactions, run_errors, stats, warehouse
+from include.cli import alerts, backup, dags, deadletter, doctor, interactions, run_errors, stats, vms, warehouse
 from include.cli.errors import explain
 
 PROGRAM = "python -m include.cli"
@@ -25,6 +25,9 @@ app.add_typer(backup.app, name="backup")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(stats.app, name="stats")
 app.add_typer(run_errors.app, name="errors")
+app.add_typer(vms.syncs, name="sync")
+app.command()(vms.reconcile)
+app.add_typer(vms.quarantine, name="quarantine")
 
 
 @app.callback()

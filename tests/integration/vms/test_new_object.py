@@ -15,17 +15,6 @@ from local.salesforce.fields import date, lookup
 
 pytestmark = pytest.mark.servers
 
-# What `sync` of the command line does.
-SYNC = """
-import sys
-from include import connections
-from include.vms import registry, sync
-from include.vms.contracts import Request
-with connections.salesforce() as client:
-    request = Request(dry_run="--dry-run" in sys.argv)
-    sync.run(client, connections.warehouse, registry.get(sys.argv[1]), request, " ".join(sys.argv[1:]))
-"""
-
 PAGE = (ROOT / "docs" / "adding-an-object.md").read_text()
 BLOCKS = [(kind, text) for kind, text in re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)]
 COMMANDS = [line for kind, text in BLOCKS if not kind for line in text.splitlines()]
@@ -69,7 +58,6 @@ def test_the_page_of_adding_an_object(copy, database, salesforce):
     def run(line):
         # The environment is this one: nothing is to be installed.
         line = re.sub("^make ", "make -o .venv/.dev -o .venv/.local ", line)
-        line = line.replace("-m include.cli sync", f"-c {shlex.quote(SYNC)}")
         done = subprocess.run(
             shlex.split(line), cwd=copy, env=environment, capture_output=True, text=True, timeout=300, check=False
         )

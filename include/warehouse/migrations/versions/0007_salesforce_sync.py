@@ -69,7 +69,7 @@ def upgrade() -> None:
         column("mode", sa.Text, "incremental, full or records", nullable=False),
         column("dry_run", sa.Boolean, "nothing was written", nullable=False, server_default="false"),
         stamp("started_at", "begin", nullable=False, server_default=sa.func.now()),
-        stamp("finished_at", "end; null: under way or failed"),
+        stamp("finished_at", "end; null: under way, or its process died"),
         column("outcome", sa.Text, "success, or what stopped it: refused, failed; null: under way"),
         stamp("window_from", "window, from"),
         stamp("window_to", "window, to (exclusive)"),
