@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from include.connections import redis_client, salesforce, warehouse
 from include.operations.errors import LeaseHeld
 from include.vms import registry
+from include.vms.runs import guarded
 
 if TYPE_CHECKING:
     from include.vms.contracts import Manifest
@@ -24,40 +25,48 @@ def extract(name: str, run_id: str, params: Plain) -> Plain:
     from include.vms.contracts import Request
     from include.vms.extract import extract as step
 
-    with salesforce() as client:
-        try:
-            return step(client, warehouse, registry.get(name), Request.from_params(params), run_id).to_dict()
-        except LeaseHeld as held:
-            raise AirflowSkipException(str(held)) from held
+    spec = registry.get(name)
+    try:
+        with salesforce() as client, guarded(warehouse, spec, run_id):
+            return step(client, warehouse, spec, Request.from_params(params), run_id).to_dict()
+    except LeaseHeld as held:
+        raise AirflowSkipException(str(held)) from held
 
 
 def validate(name: str, manifest: Plain) -> Plain:
     """Count what breaks a rule; stops before anything is published when too much does."""
     from include.vms.validate import validate as step
 
-    return step(warehouse, registry.get(name), _read(manifest)).to_dict()
+    spec, read = registry.get(name), _read(manifest)
+    with guarded(warehouse, spec, read):
+        return step(warehouse, spec, read).to_dict()
 
 
 def merge(name: str, manifest: Plain) -> Plain:
     """Publish rows, tombstones, quarantine, flags and watermark in one transaction."""
     from include.vms.merge import merge as step
 
-    return step(warehouse, registry.get(name), _read(manifest)).to_dict()
+    spec, read = registry.get(name), _read(manifest)
+    with guarded(warehouse, spec, read):
+        return step(warehouse, spec, read).to_dict()
 
 
 def resolve_links(name: str, manifest: Plain) -> Plain:
     """Set references whose parent is there; note those that wait."""
     from include.vms.links import resolve
 
-    return resolve(warehouse, registry.get(name), _read(manifest)).to_dict()
+    spec, read = registry.get(name), _read(manifest)
+    with guarded(warehouse, spec, read):
+        return resolve(warehouse, spec, read).to_dict()
 
 
 def reconcile(name: str, manifest: Plain) -> Plain:
     """Compare both sides and mend what differs."""
     from include.vms.reconcile import reconcile as step
 
-    with salesforce() as client:
-        return step(client, warehouse, registry.get(name), _read(manifest)).to_dict()
+    spec, read = registry.get(name), _read(manifest)
+    with salesforce() as client, guarded(warehouse, spec, read):
+        return step(client, warehouse, spec, read).to_dict()
 
 
 def invalidate_caches(name: str, manifest: Plain) -> Plain:
