@@ -37,7 +37,13 @@ class FreshObject:
         return f"{THRESHOLDS['freshness'].variable}_{self.name.upper()}"
 
 
-# Whoever builds a pipeline adds its objects here. The Salesforce syncs follow with their DAGs.
+def _synced(name: str) -> FreshObject:
+    """A Salesforce sync runs every hour; two that fail in a row are still within the objective."""
+    query = f"select succeeded_at from ops.sync_state where object = '{name}'"  # noqa: S608 - name of our own module
+    return FreshObject(f"vms_{name}", timedelta(hours=3), f"vms_sync_{name}", query)
+
+
+# Whoever builds a pipeline adds its objects here; each Salesforce sync is one by itself.
 FRESHNESS: Final = (
     FreshObject(
         "people_graph",
@@ -45,6 +51,7 @@ FRESHNESS: Final = (
         "organism_incremental_update",
         "select finished_at from ops.graph_update where finished_at is not null order by created_at desc limit 1",
     ),
+    *(_synced(name) for name in sync_objects()),
 )
 
 

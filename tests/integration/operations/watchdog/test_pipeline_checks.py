@@ -119,6 +119,16 @@ class TestWarehouse:
         reading = self.look(pipeline_checks.freshness)["freshness", "people_graph"]
         assert (reading.value, reading.limit) == (None, 60)
 
+    def test_a_salesforce_sync_is_as_fresh_as_its_last_success(self, connection):
+        connection.execute(
+            "insert into ops.sync_state (object, succeeded_at) values ('schools', %s)", [NOW - timedelta(hours=4)]
+        )
+        found = self.look(pipeline_checks.freshness)
+        reading = found["freshness", "vms_schools"]
+        assert (reading.value, reading.limit, reading.dag_id) == (240, 180, "vms_sync_schools")
+        # Every other sync is watched as well, and was never loaded.
+        assert found["freshness", "vms_volunteers"].value is None
+
     def test_orphans_of_a_day_by_sync(self, connection):
         for number, hours, resolved in ((1, 1, None), (2, 2, None), (3, 3, NOW), (4, 30, None)):
             connection.execute(
