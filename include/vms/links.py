@@ -1,8 +1,9 @@
 """References between records, resolved late: everything lands first, in whatever order the syncs run.
 
 A record table keeps the parent's id as Salesforce says (`raw`); the columns beside it are foreign keys, set here once
-the parent is in one of their tables. What waits is in `vms.pending_link`. Nothing depends on what an earlier run has
-seen: each statement goes by what stands in the tables, so a run that died in between is made good by the next one.
+the parent is in one of their tables. The first load of a table sets those that it finds by itself, by the same rules
+(`merge_sql.insert`). What waits is in `vms.pending_link`. Nothing depends on what an earlier run has seen: each
+statement goes by what stands in the tables, so a run that died in between is made good by the next one.
 
 A parent that is deleted keeps its row, marked, and so the link; one that changes its table (an organisation becomes a
 school) takes the links along.
@@ -91,6 +92,8 @@ def resolve(connect: Connect, spec: SyncObject, manifest: Manifest) -> Manifest:
             [pending, orphaned, manifest.object, manifest.run],
         )
         fault_point("vms.links.in_transaction")
+    # Those that the merge has set are in the manifest.
+    linked += manifest.counts.get("linked", 0)
     manifest.counts |= {"linked": linked, "turned": turned, "pending": pending, "orphaned": orphaned}
     if fresh:
         manifest.notes.append(f"{fresh} references have no parent after {ORPHAN_AFTER} runs; see vms.pending_link.")

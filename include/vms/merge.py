@@ -82,7 +82,7 @@ def publish(connection: psycopg.Connection, spec: SyncObject, manifest: Manifest
     """Bring the record tables to what is staged, in the caller's transaction, and count it into the manifest."""
     connection.execute("SELECT set_config('work_mem', %s, true)", [_WORK_MEM])
     lock(connection, spec)
-    manifest.counts |= {"inserted": 0, "updated": 0, "restored": 0, "unchanged": 0}
+    manifest.counts |= {"inserted": 0, "updated": 0, "restored": 0, "unchanged": 0, "linked": 0}
     if manifest.counts["good"]:
         _publish_good(connection, spec, manifest)
     manifest.counts.update(tombstones.apply(connection, spec))
@@ -96,7 +96,7 @@ def _publish_good(connection: psycopg.Connection, spec: SyncObject, manifest: Ma
     marked = _exists(connection, staging.table(spec, "_marks"))
     stale = {}
     for table in merge_sql.publishing_order(spec):
-        counts, stale[table.name] = _upsert(connection, spec, table, marked=marked)
+        counts, stale[table.name] = _upsert(connection, spec, table, manifest, marked=marked)
         if table == spec.table:
             manifest.counts.update(counts)
             manifest.counts["unchanged"] = manifest.counts["good"] - sum(counts.values())
@@ -114,11 +114,15 @@ def lock(connection: psycopg.Connection, spec: SyncObject) -> None:
 
 
 def _upsert(
-    connection: psycopg.Connection, spec: SyncObject, table: Table, *, marked: bool
+    connection: psycopg.Connection, spec: SyncObject, table: Table, manifest: Manifest, *, marked: bool
 ) -> tuple[dict[str, int], bool]:
-    """Write one table; returns the counts, and whether a staged row was older than the stored one."""
+    """Write one table; returns the counts, and whether a staged row was older than the stored one.
+
+    References that are set on the way are counted into the manifest.
+    """
     if not _exists(connection, merge_sql.target(table)):
-        inserted = connection.execute(merge_sql.insert(spec, table, marked=marked)).rowcount
+        inserted, linked = _row(connection, merge_sql.insert(spec, table, marked=marked))
+        manifest.counts["linked"] += linked
         return {"inserted": inserted, "updated": 0, "restored": 0}, False
     restored, stale = _row(connection, merge_sql.stored(spec, table, marked=marked))
     inserted, written = _row(connection, merge_sql.upsert(spec, table, marked=marked))

@@ -73,11 +73,61 @@ def incoming(spec: SyncObject, table: Table, *, marked: bool) -> sql.Composed:
 
 
 def insert(spec: SyncObject, table: Table, *, marked: bool) -> sql.Composed:
-    """INSERT of the good rows into a table that has none."""
+    """INSERT of the good rows into a table that has none; gives the number of rows, and of references set.
+
+    A parent that is already there is set at once: `links` would write every row anew, once for each reference.
+    """
     names = list(_values(spec, table))
-    return sql.SQL("INSERT INTO {} ({}, synced_at) SELECT {}, now() FROM {}").format(
-        target(table), _list(names), _list(names, "n"), incoming(spec, table, marked=marked)
+    joins: list[sql.Composable] = []
+    linked: dict[str, sql.Composable] = {}
+    for number, reference in enumerate(table.references):
+        if reference.raw in names:
+            joined, columns = _parents(reference, f"p{number}_")
+            joins += joined
+            linked |= columns
+    count = sql.SQL(" + ").join(sql.SQL("count({})").format(sql.Identifier(name)) for name in linked)
+    return sql.SQL(
+        "WITH done AS (INSERT INTO {target} ({columns}, synced_at) SELECT {values}, now() FROM {incoming}{joins}"
+        " RETURNING {returned}) SELECT count(*), {count} FROM done"
+    ).format(
+        target=target(table),
+        columns=_list([*names, *linked]),
+        values=sql.SQL(", ").join([_list(names, "n"), *linked.values()]),
+        incoming=incoming(spec, table, marked=marked),
+        joins=sql.SQL("").join(joins),
+        returned=_list(linked) if linked else sql.SQL("1"),
+        count=count if linked else sql.SQL("0"),
     )
+
+
+def _parents(reference: Reference, prefix: str) -> tuple[list[sql.Composed], dict[str, sql.Composed]]:
+    """Joins of `n` to the tables of a reference, and what its columns become, by the rules of `links`.
+
+    Of several tables with the id the first where it is active, else the first. The id of a merged record is left
+    alone: `links` turns it first.
+    """
+    aliases = [f"{prefix}{number}" for number in range(len(reference.candidates))]
+    joins = [
+        sql.SQL(
+            " LEFT JOIN (SELECT salesforce_id, deleted_at FROM vms.{parent} AS q WHERE NOT EXISTS"
+            " (SELECT FROM vms.record_alias AS a WHERE a.alias_id = q.salesforce_id)) AS {alias}"
+            " ON {alias}.salesforce_id = n.{raw}"
+        ).format(parent=sql.Identifier(parent), alias=sql.Identifier(alias), raw=sql.Identifier(reference.raw))
+        for alias, (_, parent) in zip(aliases, reference.candidates, strict=True)
+    ]
+    found = [sql.SQL("{}.salesforce_id").format(sql.Identifier(alias)) for alias in aliases]
+    if len(found) == 1:
+        return joins, {reference.candidates[0][0]: found[0]}
+    active = [
+        sql.SQL("{} IS NOT NULL AND {}.deleted_at IS NULL").format(id_, sql.Identifier(alias))
+        for id_, alias in zip(found, aliases, strict=True)
+    ]
+    tests = [*enumerate(active), *enumerate(sql.SQL("{} IS NOT NULL").format(id_) for id_ in found)]
+    place = sql.SQL(" ").join(sql.SQL("WHEN {} THEN {}").format(test, sql.Literal(number)) for number, test in tests)
+    return joins, {
+        column: sql.SQL("CASE WHEN CASE {} END = {} THEN {} END").format(place, sql.Literal(number), found[number])
+        for number, (column, _) in enumerate(reference.candidates)
+    }
 
 
 def upsert(spec: SyncObject, table: Table, *, marked: bool) -> sql.Composed:

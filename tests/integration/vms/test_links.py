@@ -146,6 +146,54 @@ def test_links_follow_an_organisation_that_becomes_a_school_and_back(warehouse, 
     assert homes(warehouse) == [(SCHOOL, None, None)]
 
 
+def test_the_first_load_of_a_table_sets_what_links_would_set(warehouse, sync):
+    """Deleted parents, an id in two tables, a merged record, a missing one: the same homes whoever comes first."""
+    active, gone, merged, missing = (record_id("001", number) for number in (11, 12, 13, 14))
+    both, late = record_id("001", 15), record_id("001", 16)
+    children = [
+        affiliation(number, npe5__Organization__c=parent)
+        for number, parent in enumerate([active, gone, merged, missing, both, late])
+    ]
+    spec = registry.get("affiliations")
+
+    def parents():
+        for number in (11, 12, 13, 15, 16):
+            warehouse.load(registry.get("organizations"), school(number, Type="Business"))
+        for number in (15, 16):
+            warehouse.load(registry.get("schools"), school(number))
+        warehouse.run(
+            f"UPDATE vms.organization SET deleted_at = now() WHERE salesforce_id IN ('{gone}', '{merged}', '{late}')",
+            "INSERT INTO vms.record_alias (alias_id, sobject, master_id, merged_at, applied_at)"
+            f" VALUES ('{merged}', 'Account', '{active}', now(), now())",
+        )
+
+    def homes_of_all():
+        return warehouse.table("affiliation", "salesforce_id", "organization_id", "school_id", "district_id")
+
+    parents()
+    manifest = warehouse.load(spec, *children)
+    assert [row[1:] for row in homes_of_all()] == [
+        (active, None, None),
+        (gone, None, None),
+        (None, None, None),  # turned to the record that is left by links
+        (None, None, None),
+        (both, None, None),
+        (None, late, None),
+    ]
+    assert manifest.counts["linked"] == 4
+    counts = links.resolve(warehouse.connect, spec, manifest).counts
+    # One organisation and the person of all six are missing.
+    assert (counts["linked"], counts["pending"]) == (5, 7)
+    found = homes_of_all()
+    assert found[2][1:] == (active, None, None)
+
+    warehouse.run("TRUNCATE vms.affiliation, vms.organization, vms.school, vms.record_alias, vms.pending_link CASCADE")
+    warehouse.load(spec, *children)
+    parents()
+    sync("affiliations")
+    assert homes_of_all() == found
+
+
 def test_a_run_that_died_before_it_linked_is_made_good_by_the_next_one(warehouse, sync):
     warehouse.load(registry.get("classes"), a_class())
     warehouse.load(registry.get("schools"), school())
@@ -154,9 +202,9 @@ def test_a_run_that_died_before_it_linked_is_made_good_by_the_next_one(warehouse
 
 
 def test_a_dry_run_links_nothing(warehouse, sync):
-    sync("schools", school())
     spec = registry.get("classes")
     manifest = warehouse.load(spec, a_class())
+    warehouse.load(registry.get("schools"), school())
     manifest.dry_run = True
     links.resolve(warehouse.connect, spec, manifest)
     assert warehouse.table("class", "salesforce_id", "school_id") == [(CLASS, None)]
