@@ -52,10 +52,19 @@ def merge_once(warehouse: str, manifest: dict[str, Any]) -> dict[str, Any]:
     return merge.merge(lambda: psycopg.connect(warehouse), registry.get(found.object), found).to_dict()
 
 
-def sync_once(connection: str, warehouse: str, name: str, run: str) -> dict[str, Any]:
+def sync_once(
+    connection: str,
+    warehouse: str,
+    name: str,
+    run: str,
+    asked: Request | None = None,
+    tuning: extract.Tuning | None = None,
+) -> dict[str, Any]:
     """One sync with all its steps; returns the manifest."""
     with session(connection) as client:
-        return sync.run(client, lambda: psycopg.connect(warehouse), registry.get(name), Request(), run).to_dict()
+        return sync.run(
+            client, lambda: psycopg.connect(warehouse), registry.get(name), asked or Request(), run, tuning
+        ).to_dict()
 
 
 class Running:
