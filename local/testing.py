@@ -31,8 +31,8 @@ FOREIGN = (
     "BACKUP_",
     "UPKEEP_",
 )
-# Airflow runs what it has missed, and so a whole night's backups at each start.
-QUIET = {"UPKEEP_SCHEDULE": "none"}
+# Airflow runs what it has missed, and so a whole night's backups and seven syncs at each start.
+QUIET = {"UPKEEP_SCHEDULE": "none", "SALESFORCE_SCHEDULE": "none"}
 
 
 class AirflowSystem:

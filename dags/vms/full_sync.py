@@ -13,7 +13,7 @@ from datetime import timedelta
 from airflow.sdk import dag
 
 from include.operations.dag_defaults import dag_defaults
-from include.vms.dag_factory import full_syncs
+from include.vms.dag_factory import full_syncs, schedule
 
 DEFAULTS = dag_defaults(
     owner="vms",
@@ -23,7 +23,7 @@ DEFAULTS = dag_defaults(
 )
 
 
-@dag(dag_id="vms_full_sync", schedule="0 2 * * *", doc_md=__doc__, **DEFAULTS)
+@dag(dag_id="vms_full_sync", schedule=schedule("0 2 * * *"), doc_md=__doc__, **DEFAULTS)
 def vms_full_sync() -> None:
     """Wire one task an object."""
     full_syncs()

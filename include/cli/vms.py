@@ -58,14 +58,16 @@ def run_sync(
     """Sync now, without Airflow. Exit code 1 when an object failed; with `all` the others are synced all the same."""
     request = _request(full=full, dry_run=dry_run, limit=limit, since=since, accept=accept or [])
     airflow_log.to_stderr()
-    from include.connections import salesforce, warehouse
-    from include.vms import registry, sync
+    from include.connections import redis_client, salesforce, warehouse
+    from include.vms import caches, registry, sync
 
     run_id, done, failed = _run_id(), [], []
     for spec in registry.objects().values() if name == _ALL else [_spec(name)]:
         try:
             with salesforce() as client:
                 manifest = sync.run(client, warehouse, spec, request, run_id)
+            if not dry_run:
+                caches.invalidate(warehouse, redis_client, spec)
         except Exception as error:
             if name != _ALL:
                 raise
@@ -120,13 +122,14 @@ def reconcile(
 ) -> None:
     """Compare an object with Salesforce and mend what differs. Exit code 1 when records still differ afterwards."""
     airflow_log.to_stderr()
-    from include.connections import salesforce, warehouse
+    from include.connections import redis_client, salesforce, warehouse
+    from include.vms import caches, runs
     from include.vms import reconcile as step
-    from include.vms import runs
 
     spec, run_id = _spec(name), _run_id()
     with salesforce() as client, runs.guarded(warehouse, spec, run_id):
         manifest = step.check(client, warehouse, spec, run_id, full=full)
+    caches.invalidate(warehouse, redis_client, spec)
     with warehouse() as connection:
         row = connection.execute(
             "SELECT reconciled FROM ops.sync_run WHERE object = %s AND run_id = %s", (spec.name, run_id)
@@ -193,12 +196,14 @@ def replay(
     if wrong := [text for text in ids or () if not re.fullmatch(r"[0-9A-Za-z]{18}", text)]:
         raise typer.BadParameter(f"{wrong[0]!r} is no Salesforce id of 18 characters")
     airflow_log.to_stderr()
-    from include.connections import salesforce, warehouse
+    from include.connections import redis_client, salesforce, warehouse
+    from include.vms import caches
     from include.vms import quarantine as step
 
     spec = _spec(name)
     with salesforce() as client:
         manifest = step.replay(client, warehouse, spec, _run_id(), ids or ())
+    caches.invalidate(warehouse, redis_client, spec)
     if as_json:
         print_json(None if manifest is None else _shown(manifest))
     elif manifest is None:

@@ -1,26 +1,45 @@
-"""Cached reports of the VMS in Redis, and their invalidation."""
+"""Cached reports of the VMS in Redis, and their invalidation.
+
+Whatever changes a record says so in its own transaction (`state.changed`), and that is taken back here: a run that
+dies after it has published leaves stale reports to the next one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Final
 
-from include.vms.contracts import Manifest
+from include.vms import state
 from include.vms.spec import SyncObject
 
 if TYPE_CHECKING:
     import redis
 
-_CHUNK = 1_000
-# A run that only read changes nothing that a report shows.
-_CHANGES = ("inserted", "updated", "deleted", "restored", "merged", "left_filter", "repaired", "linked")
+    from include.vms.contracts import Connect
+
+_CHUNK: Final = 1_000
 
 
-def invalidate(client: redis.Redis, spec: SyncObject, manifest: Manifest) -> int:
-    """Delete cached reports that a run has made stale; returns how many there were. Repeating it is harmless."""
-    if manifest.dry_run or not any(manifest.counts.get(name) for name in _CHANGES):
+def invalidate(
+    connect: Connect, open_redis: Callable[[], AbstractContextManager[redis.Redis]], spec: SyncObject
+) -> int:
+    """Delete cached reports that are stale; returns how many there were. Redis is not asked when none is.
+
+    Args:
+        connect: opens a connection to the warehouse.
+        open_redis: opens one to the cache.
+        spec: the object that has changed, or not.
+    """
+    with connect() as connection:
+        since = state.stale_since(connection, spec.name)
+    if since is None:
         return 0
-    return sum(client.unlink(*keys) for keys in _chunks(client, spec.caches))
+    with open_redis() as client:
+        deleted = sum(client.unlink(*keys) for keys in _chunks(client, spec.caches))
+    with connect() as connection:
+        state.reports_deleted(connection, spec.name, since)
+    return deleted
 
 
 def _chunks(client: redis.Redis, patterns: Iterable[str]) -> Iterable[list[Any]]:

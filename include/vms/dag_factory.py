@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
@@ -45,7 +47,7 @@ def sync_dag(spec: SyncObject, position: int) -> None:
 
     @dag(
         dag_id=f"vms_sync_{spec.name}",
-        schedule=f"{position * _APART % 60} * * * *",
+        schedule=schedule(f"{position * _APART % 60} * * * *"),
         doc_md=_DOC.format(description=spec.description, sobject=spec.sobject, table=spec.table.name),
         params=params(),
         **defaults,
@@ -61,6 +63,11 @@ def sync_dag(spec: SyncObject, position: int) -> None:
         step(tasks.invalidate_caches)(spec.name, manifest)
 
     sync()
+
+
+def schedule(usual: str, environ: Mapping[str, str] | None = None) -> str | None:
+    """The usual schedule; None where `SALESFORCE_SCHEDULE` is `none`: on demand only."""
+    return None if (os.environ if environ is None else environ).get("SALESFORCE_SCHEDULE") == "none" else usual
 
 
 def full_syncs() -> None:

@@ -30,9 +30,11 @@ def preview(connect: Connect, spec: SyncObject, manifest: Manifest) -> Manifest:
 
     Raises:
         LeaseLost: another run has taken over.
+        NotValidated: `validate` has refused the rows, or not seen them.
     """
     with connect() as connection:
         state.fence(connection, spec.name, manifest.epoch)
+        state.to_publish(connection, manifest)
         spec = drift.effective(connection, spec)
         changes = [one for table in spec.tables for one in _changes(connection, spec, table)]
         gone = _gone(connection, spec)

@@ -66,6 +66,8 @@ def refresh(client: Salesforce, connect: Connect, spec: SyncObject, manifest: Ma
     with connect() as conn:
         state.fence(conn, spec.name, manifest.epoch)
         changed = _publish(conn, narrow)
+        if changed:
+            state.changed(conn, spec.name)
         _note(conn, spec, new, calculated=bool(due))
     manifest.counts["refreshed"] = changed
     log_event(log, "vms_refreshed", object=spec.name, fields=len(new) + len(due), read=read, changed=changed)

@@ -86,6 +86,8 @@ def resolve(connect: Connect, spec: SyncObject, manifest: Manifest) -> Manifest:
         linked += sum(_link(connection, each, own=False) for each in rest)
         for each in own:
             _try(connection, each)
+        if linked or turned:
+            state.changed(connection, spec.name)
         pending, orphaned, fresh = _count(connection, spec)
         connection.execute(
             "UPDATE ops.sync_run SET pending = %s, orphaned = %s WHERE object = %s AND run_id = %s",

@@ -31,6 +31,7 @@ _COUNTS: Final = (
     "rejected",
     "flagged",
 )
+_CHANGES: Final = ("inserted", "updated", "deleted", "restored", "left_filter", "merged")
 # Seconds before the next try, up to twice as long.
 _PAUSES: Final = (0.2, 1.0)
 # Sorting and hashing a whole object in memory; the server frees it at the end of each statement.
@@ -47,6 +48,7 @@ def merge(
 
     Raises:
         LeaseLost: another run has taken over; nothing was published.
+        NotValidated: `validate` has refused the rows, or not seen them; nothing was published.
         StagingLost: PostgreSQL has crashed since the rows were staged; nothing was published.
     """
     if manifest.dry_run:
@@ -66,14 +68,16 @@ def merge(
 def _merge(connect: Connect, spec: SyncObject, manifest: Manifest) -> Manifest:
     with connect() as connection:
         state.fence(connection, spec.name, manifest.epoch)
-        if state.load(connection, spec.name).phase is None:
-            _read_counts(connection, manifest)
-        else:
+        if state.to_publish(connection, manifest):
             staging.check(connection, spec, manifest.read)
             publish(connection, drift.effective(connection, spec), manifest)
             fault_point("vms.merge.before_commit")
             state.publish(connection, manifest)
+            if any(manifest.counts[name] for name in _CHANGES):
+                state.changed(connection, spec.name)
             _write_counts(connection, manifest)
+        else:
+            _read_counts(connection, manifest)
     fault_point("vms.merge.after_commit")
     return manifest
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from include.operations.errors import LeaseHeld, LeaseLost
+from include.operations.errors import InputRejected, LeaseHeld, LeaseLost
 
 if TYPE_CHECKING:
     import psycopg
@@ -22,11 +22,18 @@ LEASE: Final = timedelta(minutes=10)
 EXTRACTING: Final = "extracting"
 EXTRACTED: Final = "extracted"
 VALIDATED: Final = "validated"
+REFUSED: Final = "refused"
 
 _COLUMNS: Final = (
     "object, epoch, watermark, deleted_until, swept_at, formulas_at, describe_hash, phase, request, window_from, "
     "window_to, api, job_id, job_created_at, locator, pages, staged_rows, attempts"
 )
+
+
+class NotValidated(InputRejected):
+    """A run is asked to publish rows that `validate` has refused, or has not seen."""
+
+    code = "NOT_VALIDATED"
 
 
 @dataclass
@@ -81,6 +88,11 @@ def open_run(conn: psycopg.Connection[Any], name: str, run_id: str) -> State:
         (run_id, LEASE, name),
     )
     return replace(load(conn, name), previous_holder=holder)
+
+
+def in_use(conn: psycopg.Connection[Any]) -> bool:
+    """Whether a sync of any object has ever begun here."""
+    return conn.execute("SELECT FROM ops.sync_state LIMIT 1").fetchone() is not None
 
 
 def load(conn: psycopg.Connection[Any], name: str) -> State:
@@ -177,6 +189,27 @@ def extracted(conn: psycopg.Connection[Any], manifest: Manifest) -> None:
     )
 
 
+def validated(conn: psycopg.Connection[Any], manifest: Manifest) -> None:
+    """Note that what is staged may be published; part of the transaction that has judged it."""
+    _update(conn, manifest.object, manifest.epoch, "phase = %s", VALIDATED)
+
+
+def to_publish(conn: psycopg.Connection[Any], manifest: Manifest) -> bool:
+    """Whether something waits to be published; False when this run has done so already. Call it after `fence`.
+
+    Raises:
+        NotValidated: the rows were refused, or nobody has judged them.
+    """
+    phase = load(conn, manifest.object).phase
+    if phase not in (None, VALIDATED):
+        raise NotValidated(
+            f"{manifest.object}: what this run has staged is {phase}, not validated; nothing was published.",
+            what_to_do="do not mark `validate` as success: trigger a new run with the param `accept`, or clear this one"
+            " from `extract` on",
+        )
+    return phase is not None
+
+
 def publish(conn: psycopg.Connection[Any], manifest: Manifest) -> None:
     """Move the watermark and clear the checkpoint; part of the transaction that writes the rows.
 
@@ -204,19 +237,38 @@ def publish(conn: psycopg.Connection[Any], manifest: Manifest) -> None:
     )
 
 
-def release(conn: psycopg.Connection[Any], name: str, epoch: int, *, forget: bool = False) -> None:
+def changed(conn: psycopg.Connection[Any], name: str) -> None:
+    """Note that records change in this transaction, so that cached reports of them are stale."""
+    conn.execute("UPDATE ops.sync_state SET reports_stale_since = clock_timestamp() WHERE object = %s", (name,))
+
+
+def stale_since(conn: psycopg.Connection[Any], name: str) -> datetime | None:
+    """When records last changed without the cached reports having been deleted since; None: never."""
+    row = conn.execute("SELECT reports_stale_since FROM ops.sync_state WHERE object = %s", (name,)).fetchone()
+    return row[0] if row else None
+
+
+def reports_deleted(conn: psycopg.Connection[Any], name: str, since: datetime) -> None:
+    """Note that cached reports were deleted, unless something has changed after `since`."""
+    conn.execute(
+        "UPDATE ops.sync_state SET reports_stale_since = NULL WHERE object = %s AND reports_stale_since = %s",
+        (name, since),
+    )
+
+
+def release(conn: psycopg.Connection[Any], name: str, epoch: int, *, refused: bool = False) -> None:
     """Give the lease back, if it is still ours, so that the next run need not wait for its end.
 
     Args:
         conn: the caller's transaction.
         name: of the object.
         epoch: of the run.
-        forget: drop what was staged, too: a run that was refused is not gone on with.
+        refused: what was staged may not be published: the next run does not go on with it, but begins anew.
     """
     conn.execute(
-        "UPDATE ops.sync_state SET holder = NULL, lease_until = NULL, "
-        "phase = CASE WHEN %s THEN NULL ELSE phase END WHERE object = %s AND epoch = %s",
-        (forget, name, epoch),
+        "UPDATE ops.sync_state SET holder = NULL, lease_until = NULL, phase = coalesce(%s, phase)"
+        " WHERE object = %s AND epoch = %s",
+        (REFUSED if refused else None, name, epoch),
     )
 
 
@@ -317,5 +369,6 @@ def _update(conn: psycopg.Connection[Any], name: str, epoch: int, setting: str, 
 def _lost(name: str) -> LeaseLost:
     return LeaseLost(
         f"Another run has taken over the sync of {name}; this one wrote nothing after that.",
-        what_to_do="Nothing: look at the other run.",
+        what_to_do="Nothing: look at the other run. A task that was cleared by hand needs the whole run cleared, from"
+        " `extract` on.",
     )

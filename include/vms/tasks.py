@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
 
 from include.connections import redis_client, salesforce, warehouse
 from include.operations.errors import LeaseHeld
-from include.vms import registry
+from include.vms import registry, state
 from include.vms.runs import guarded
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ Plain = dict[str, Any]
 
 
 def extract(name: str, run_id: str, params: Plain) -> Plain:
-    """Stage what changed at the source; skipped while another run of the object is at work."""
+    """Stage what changed at the source; skipped while another run is at work, or where there is no Salesforce."""
     from include.vms.contracts import Request
     from include.vms.extract import extract as step
 
@@ -31,6 +31,12 @@ def extract(name: str, run_id: str, params: Plain) -> Plain:
             return step(client, warehouse, spec, Request.from_params(params), run_id).to_dict()
     except LeaseHeld as held:
         raise AirflowSkipException(str(held)) from held
+    except AirflowNotFoundException as missing:
+        with warehouse() as connection:
+            if state.in_use(connection):
+                raise
+        said = "There is no connection `salesforce`, and never was: docs/salesforce.md says how to make one."
+        raise AirflowSkipException(said) from missing
 
 
 def validate(name: str, manifest: Plain) -> Plain:
@@ -70,12 +76,11 @@ def reconcile(name: str, manifest: Plain) -> Plain:
 
 
 def invalidate_caches(name: str, manifest: Plain) -> Plain:
-    """Delete cached reports that the run has made stale."""
+    """Delete cached reports that are stale; returns what the run came to."""
     from include.vms import caches
 
     read = _read(manifest)
-    with redis_client() as redis:
-        deleted = caches.invalidate(redis, registry.get(name), read)
+    deleted = 0 if read.dry_run else caches.invalidate(warehouse, redis_client, registry.get(name))
     stored = sum(read.counts.get(count, 0) for count in ("inserted", "updated", "unchanged"))
     return {"read": read.read, "stored": stored, "caches": deleted, **read.counts}
 

@@ -47,19 +47,18 @@ def validate(connect: Connect, spec: SyncObject, manifest: Manifest) -> Manifest
         TooManyRejected, MassDelete: unless `manifest.accept` allows it.
         StagingLost: the staging table does not hold what was read.
     """
-    with connect() as connection:
-        state.fence(connection, spec.name, manifest.epoch)
-        spec = drift.effective(connection, spec)
-        staging.check(connection, spec, manifest.read)
-        marks.write(connection, spec)
-        deletes.compare(connection, spec, manifest)
-        manifest.counts.update(_count(connection, spec, manifest.read))
-        reasons = _commonest(connection, spec)
-        known, going = _going(connection, spec)
     try:
-        _judge_rejected(spec, manifest, reasons)
-        _judge_deleted(spec, manifest, known, going)
-    except InputRejected:
+        with connect() as connection:
+            state.fence(connection, spec.name, manifest.epoch)
+            spec = drift.effective(connection, spec)
+            staging.check(connection, spec, manifest.read)
+            marks.write(connection, spec)
+            deletes.compare(connection, spec, manifest)
+            manifest.counts.update(_count(connection, spec, manifest.read))
+            _judge_rejected(spec, manifest, _commonest(connection, spec))
+            _judge_deleted(spec, manifest, *_going(connection, spec))
+            state.validated(connection, manifest)
+    except (TooManyRejected, MassDelete):
         _refuse(connect, manifest)
         raise
     return manifest
@@ -73,7 +72,7 @@ def _refuse(connect: Connect, manifest: Manifest) -> None:
             " WHERE object = %s AND run_id = %s",
             [manifest.counts["rejected"], manifest.object, manifest.run],
         )
-        state.release(connection, manifest.object, manifest.epoch, forget=True)
+        state.release(connection, manifest.object, manifest.epoch, refused=True)
 
 
 def _count(connection: psycopg.Connection, spec: SyncObject, read: int) -> dict[str, int]:

@@ -29,7 +29,7 @@ class FreshObject:
     dag_id: str
     """The DAG that makes it fresh."""
     query: str
-    """One row with one moment: when its data were last known to be up to date; null: never. On the warehouse."""
+    """On the warehouse: when its data were last known to be up to date; null: never. No row: not in use here."""
 
     @property
     def variable(self) -> str:
@@ -38,8 +38,14 @@ class FreshObject:
 
 
 def _synced(name: str) -> FreshObject:
-    """A Salesforce sync runs every hour; two that fail in a row are still within the objective."""
-    query = f"select succeeded_at from ops.sync_state where object = '{name}'"  # noqa: S608 - name of our own module
+    """A Salesforce sync runs every hour; two that fail in a row are still within the objective.
+
+    Where no sync has ever begun, Salesforce is not in use. Where one has, all are expected.
+    """
+    query = (
+        f"select max(succeeded_at) filter (where object = '{name}')"  # noqa: S608 - name of our own module
+        " from ops.sync_state having count(*) > 0"
+    )
     return FreshObject(f"vms_{name}", timedelta(hours=3), f"vms_sync_{name}", query)
 
 
@@ -49,7 +55,8 @@ FRESHNESS: Final = (
         "people_graph",
         timedelta(minutes=15),
         "organism_incremental_update",
-        "select finished_at from ops.graph_update where finished_at is not null order by created_at desc limit 1",
+        "select (select finished_at from ops.graph_update where finished_at is not null"
+        " order by created_at desc limit 1)",
     ),
     *(_synced(name) for name in sync_objects()),
 )
@@ -75,7 +82,9 @@ def freshness(look: Warehouse) -> Iterator[Reading]:
         if isinstance(limit, Fault):
             raise InputRejected(limit.text, what_to_do=f"correct the variable {each.variable}")
         rows = look.rows(each.query)
-        at = rows[0][0] if rows else None
+        if not rows:
+            continue
+        at = rows[0][0]
         yield Reading(
             "freshness",
             each.name,

@@ -14,9 +14,10 @@ pytestmark = pytest.mark.servers
 
 
 @pytest.fixture
-def source(salesforce, warehouse, monkeypatch):
+def source(salesforce, warehouse, redis_server, monkeypatch):
     """Three classes, of which one is bad."""
     monkeypatch.setenv("AIRFLOW_CONN_SALESFORCE", salesforce.connection_uri)
+    monkeypatch.setenv("AIRFLOW_CONN_ORGANISM_REDIS", redis_server.url)
     school = salesforce.store.insert("Account", {"Name": "Lee High", "Type": "School"})
     salesforce.store.insert_many(
         "Class__c",

@@ -163,7 +163,7 @@ def test_too_many_bad_rows_stop_the_run_until_a_person_says_so(warehouse):
     assert "accept=rejected_share" in str(caught.value)
     assert warehouse.rows("SELECT count(*) FROM vms.class") == [(1,)]
     assert open_rows(warehouse) == []
-    assert warehouse.rows("SELECT holder, phase FROM ops.sync_state") == [(None, None)]
+    assert warehouse.rows("SELECT holder, phase FROM ops.sync_state") == [(None, "refused")]
     assert warehouse.rows("SELECT outcome FROM ops.sync_run ORDER BY started_at DESC, run_id DESC LIMIT 1") == [
         ("refused",)
     ]
@@ -190,11 +190,12 @@ def test_a_mass_delete_stops_the_run_until_a_person_says_so(warehouse):
 
 def test_staging_that_a_crash_has_emptied_is_not_taken_for_nothing_to_do(warehouse):
     manifest = staged(warehouse, [a_class(1), a_class(2)])
+    manifest = validate.validate(warehouse.connect, CLASSES, manifest)
     warehouse.run("TRUNCATE vms_stage.classes")
     with pytest.raises(StagingLost):
-        validate.validate(warehouse.connect, CLASSES, manifest)
-    with pytest.raises(StagingLost):
         merge.merge(warehouse.connect, CLASSES, manifest)
+    with pytest.raises(StagingLost):
+        validate.validate(warehouse.connect, CLASSES, manifest)
     assert warehouse.rows("SELECT watermark FROM ops.sync_state") == [(None,)]
 
 

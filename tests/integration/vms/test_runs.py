@@ -4,7 +4,8 @@ import pytest
 
 from include.operations.errors import LeaseLost
 from include.vms import extract, links, merge, reconcile, registry, runs, state, validate
-from include.vms.contracts import Request
+from include.vms.contracts import Accept, Request
+from include.vms.state import NotValidated
 from include.vms.validate import TooManyRejected
 from tests.integration.vms.source import Source, session
 
@@ -87,7 +88,39 @@ def test_a_refused_run_stays_refused(source):
     school = source.server.store.insert("Account", {"Name": "Central High", "Type": "School"})
     source.server.store.insert_many("Class__c", [{"School__c": school, "Name": None} for _ in range(20)])
     source.server.clock.move(3600)
-    with pytest.raises(TooManyRejected):
-        source.sync("classes", run="run")
+    connect = source.warehouse.connect
+    with session(source.server) as client:
+        manifest = extract.extract(client, connect, CLASSES, Request(), "run")
+
+    def step(body):
+        with runs.guarded(connect, CLASSES, manifest):
+            return body(connect, CLASSES, manifest)
+
+    with pytest.raises(NotValidated, match="extracted, not validated"):
+        step(merge.merge)
+    for _ in range(2):
+        # Also when somebody clears `validate` alone.
+        with pytest.raises(TooManyRejected):
+            step(validate.validate)
+        assert source.warehouse.rows(ROW, "run") == [("refused", False)]
+        assert source.state(CLASSES, "holder") is None
+    with pytest.raises(NotValidated, match="refused, not validated"):
+        step(merge.merge)
     assert source.warehouse.rows(ROW, "run") == [("refused", False)]
-    assert source.state(CLASSES, "holder") is None
+    assert source.warehouse.table("class", "salesforce_id") == []
+    # A rule that was mended meanwhile: the staged rows are good, and may be published.
+    manifest.accept = ["rejected_share"]
+    manifest = step(validate.validate)
+    assert step(merge.merge).counts["inserted"] == 3
+
+
+def test_a_refused_run_is_not_gone_on_with(source):
+    school = source.server.store.insert("Account", {"Name": "Central High", "Type": "School"})
+    source.server.store.insert_many("Class__c", [{"School__c": school, "Name": None} for _ in range(20)])
+    source.server.clock.move(3600)
+    with pytest.raises(TooManyRejected):
+        source.sync("classes", run="refused")
+    done = source.sync("classes", run="accepted", accept=(Accept.REJECTED_SHARE,))
+    assert done.notes == []
+    assert (done.counts["inserted"], done.counts["rejected"]) == (3, 20)
+    assert source.warehouse.rows(ROW, "refused") == [("refused", False)]

@@ -48,7 +48,7 @@ def upgrade() -> None:
         stamp("succeeded_at", "last run that moved the watermark"),
         stamp("last_full_at", "last full run that ended well"),
         column("describe_hash", sa.Text, "of the source's fields at the last run"),
-        column("phase", sa.Text, "of the run under way: extracting, extracted, validated; null: none"),
+        column("phase", sa.Text, "of the run under way: extracting, extracted, validated, refused; null: none"),
         column("request", postgresql.JSONB, "what that run was asked for"),
         stamp("window_from", "its window, from; null: the beginning"),
         stamp("window_to", "its window, to (exclusive)"),

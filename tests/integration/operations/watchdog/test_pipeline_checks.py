@@ -129,6 +129,10 @@ class TestWarehouse:
         # Every other sync is watched as well, and was never loaded.
         assert found["freshness", "vms_volunteers"].value is None
 
+    @pytest.mark.usefixtures("warehouse_database")
+    def test_without_salesforce_no_sync_is_expected(self):
+        assert set(self.look(pipeline_checks.freshness)) == {("freshness", "people_graph")}
+
     def test_orphans_of_a_day_by_sync(self, connection):
         for number, hours, resolved in ((1, 1, None), (2, 2, None), (3, 3, NOW), (4, 30, None)):
             connection.execute(
