@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from psycopg import sql
 
 from include.vms import staging
+from include.vms.contracts import Mode
 from include.vms.merge_sql import target
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def compare(connection: psycopg.Connection, spec: SyncObject, manifest: Manifest
             listed=listed,
             at=sql.Literal(manifest.deleted_until or manifest.window_to),
             target=target(spec.table),
-            ids=staging.table(spec, "_ids"),
+            ids=staging.ids(spec, of_rows=manifest.mode == Mode.FULL),
         )
     ).rowcount
 

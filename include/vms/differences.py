@@ -1,4 +1,4 @@
-"""What differs between the ids of the source (`_ids`, after a sweep) and our active rows: by id, with its reason.
+"""What differs between the ids of the source (`staging.ids`) and our active rows: by id, with its reason.
 
 Judged is what must be here: a record the source changed after the last window ended comes with the next one, so it is
 no difference yet. Rejected records are not missing: they are in quarantine.
@@ -27,10 +27,30 @@ STALE: Final = "stale"  # a newer version there
 NEWER: Final = "newer"  # an older version there: the source's clock went back, or its data were restored
 EXTRA: Final = "extra"  # here, not there
 
+# Of both sides by themselves: rows, checksum of those that are due, and how many are not. When they agree, nothing
+# differs, and no row need be looked for on the other side. OFFSET 0: each stamp is parsed once.
+_SIDES: Final = """
+WITH held AS (
+    SELECT record_key FROM vms.quarantine WHERE object = {object} AND resolved_at IS NULL
+), source AS (
+    SELECT "Id" AS id, "SystemModstamp"::timestamptz AS stamp FROM {ids} AS i OFFSET 0
+), ours AS (
+    SELECT salesforce_id AS id, system_modstamp AS stamp FROM {target} WHERE deleted_at IS NULL
+)
+SELECT * FROM ({source}) AS a CROSS JOIN ({ours}) AS b
+"""
+_SIDE: Final = """
+SELECT count(*), to_hex(coalesce(bit_xor(hash_record_extended(ROW(id, stamp), 0)) FILTER (WHERE due), 0)),
+    count(*) FILTER (WHERE NOT due)
+FROM (
+    SELECT id, stamp, stamp < {due} OR stamp > {now} OR stamp IS NULL AS due FROM {side}
+    WHERE NOT EXISTS (SELECT FROM held WHERE record_key = id) OFFSET 0
+) AS rows
+"""
 # A row that changed after the window and before the ids were read is not due; one from the future always is.
 _PAIRS: Final = """
 WITH source AS (
-    SELECT "Id" AS id, max("SystemModstamp"::timestamptz) AS stamp FROM {ids} GROUP BY "Id"
+    SELECT "Id" AS id, max("SystemModstamp"::timestamptz) AS stamp FROM {ids} AS i GROUP BY "Id"
 ), held AS (
     SELECT record_key FROM vms.quarantine WHERE object = {object} AND resolved_at IS NULL
 ), pairs AS (
@@ -55,11 +75,12 @@ SELECT id, kind FROM (
 """
 _SUMS: Final = """
 SELECT count(stamp), count(ours),
-    to_hex(coalesce(bit_xor(hashtextextended(id || ' ' || extract(epoch FROM stamp), 0)) FILTER (WHERE due), 0)),
-    to_hex(coalesce(bit_xor(hashtextextended(id || ' ' || extract(epoch FROM ours), 0)) FILTER (WHERE due), 0)),
+    to_hex(coalesce(bit_xor(hash_record_extended(ROW(id, stamp), 0)) FILTER (WHERE due AND stamp IS NOT NULL), 0)),
+    to_hex(coalesce(bit_xor(hash_record_extended(ROW(id, ours), 0)) FILTER (WHERE due AND ours IS NOT NULL), 0)),
     count(*) FILTER (WHERE NOT due)
 FROM pairs
 """
+_FIGURES: Final = ("source_ids", "our_ids", "source_checksum", "our_checksum", "not_due")
 
 
 @dataclass(frozen=True)
@@ -80,8 +101,10 @@ class Look:
         return dict(Counter(self.kinds.values()))
 
 
-def look(connection: psycopg.Connection, spec: SyncObject, due: datetime, now: datetime, limit: int) -> Look:
-    """Compare `_ids` with our active rows.
+def look(
+    connection: psycopg.Connection, spec: SyncObject, due: datetime, now: datetime, limit: int, *, of_rows: bool
+) -> Look:
+    """Compare the ids of the source with our active rows.
 
     Args:
         connection: any.
@@ -89,19 +112,24 @@ def look(connection: psycopg.Connection, spec: SyncObject, due: datetime, now: d
         due: what the source changed before must be here.
         now: the source's time when the ids had been read.
         limit: ids to name at most.
+        of_rows: the ids are those of the staged rows of a full run.
     """
-    pairs = sql.SQL(_PAIRS).format(
-        ids=staging.table(spec, "_ids"),
-        object=sql.Literal(spec.name),
-        due=sql.Literal(due),
-        now=sql.Literal(now),
-        target=target(spec.table),
-    )
+    times = {"due": sql.Literal(due), "now": sql.Literal(now)}
+    both = {
+        "ids": staging.ids(spec, of_rows=of_rows),
+        "object": sql.Literal(spec.name),
+        "target": target(spec.table),
+    }
     connection.execute("SET LOCAL work_mem = '64MB'")
+    sides = {name: sql.SQL(_SIDE).format(**times, side=sql.SQL(name)) for name in ("source", "ours")}
+    found = connection.execute(sql.SQL(_SIDES).format(**both, **sides)).fetchone() or ()
+    if found[:3] == found[3:]:
+        count, checksum, not_due = found[:3]
+        return Look({}, dict(zip(_FIGURES, (count, count, checksum, checksum, not_due), strict=True)))
+    pairs = sql.SQL(_PAIRS).format(**both, **times)
     kinds = connection.execute(pairs + sql.SQL(_KINDS).format(limit=sql.Literal(limit))).fetchall()
     sums = connection.execute(pairs + sql.SQL(_SUMS)).fetchone()
-    names = ("source_ids", "our_ids", "source_checksum", "our_checksum", "not_due")
-    return Look(dict(kinds), dict(zip(names, sums or (), strict=True)))
+    return Look(dict(kinds), dict(zip(_FIGURES, sums or (), strict=True)))
 
 
 def active(connection: psycopg.Connection, spec: SyncObject) -> tuple[int, int]:

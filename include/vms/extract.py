@@ -288,9 +288,7 @@ class _Extraction:
         if self.request.mode is Mode.RECORDS or self.request.limit is not None:
             return
         if manifest.mode == Mode.FULL:
-            with self.connect() as conn:
-                state.fence(conn, self.spec.name, manifest.epoch)
-                sides.ids_from_rows(conn, self.spec)
+            # All active ids are those of the rows.
             manifest.swept, manifest.deleted_until = True, manifest.window_to
             return
         if isinstance(deleted, rest.Deleted):

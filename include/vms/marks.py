@@ -30,6 +30,15 @@ def write(connection: psycopg.Connection, spec: SyncObject) -> None:
     marks, staged = staging.table(spec, "_marks"), staging.table(spec)
     connection.execute(sql.SQL("TRUNCATE {}").format(marks))
     # The first 15 characters are the record, with or without the three of the checksum.
+    twice = sql.SQL('SELECT left("Id", 15) FROM {} GROUP BY 1 HAVING count(*) > 1').format(staged)
+    # Not LIMIT 1: for the first row alone PostgreSQL would sort.
+    found = connection.execute(sql.SQL("SELECT count(*) FROM ({}) AS twice").format(twice)).fetchone()
+    if found and found[0]:
+        _mark_superseded(connection, spec, twice)
+    connection.execute(_marking(spec))
+
+
+def _mark_superseded(connection: psycopg.Connection, spec: SyncObject, twice: sql.Composed) -> None:
     connection.execute(
         sql.SQL(
             """
@@ -40,17 +49,16 @@ def write(connection: psycopg.Connection, spec: SyncObject) -> None:
                     ORDER BY {newest} DESC NULLS LAST, c.row_no DESC
                 ) AS place
                 FROM {rows}
-                WHERE left(c."Id", 15) IN (SELECT left("Id", 15) FROM {staged} GROUP BY 1 HAVING count(*) > 1)
+                WHERE left(c."Id", 15) IN ({twice})
             ) AS versions WHERE place > 1
             """
         ).format(
-            marks=marks,
-            staged=staged,
+            marks=staging.table(spec, "_marks"),
+            twice=twice,
             newest=_safe(spec)(spec.by_name["SystemModstamp"]),
             rows=_cleaned(spec, ("Id", "SystemModstamp")),
         )
     )
-    connection.execute(_marking(spec))
 
 
 def _marking(spec: SyncObject) -> sql.Composed:

@@ -10,7 +10,7 @@ from psycopg import errors, sql
 from psycopg.types.json import Jsonb
 
 from include.operations.faults import fault_point
-from include.vms import children, drift, flags, merge_sql, merges, quarantine, staging, state, tombstones
+from include.vms import children, drift, first_load, flags, merge_sql, merges, quarantine, staging, state, tombstones
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,17 +125,27 @@ def _upsert(
     References that are set on the way are counted into the manifest.
     """
     if not _exists(connection, merge_sql.target(table)):
-        inserted, linked = _row(connection, merge_sql.insert(spec, table, marked=marked))
+        with first_load.unhindered(connection, merge_sql.target(table), manifest.counts["good"]):
+            inserted = connection.execute(merge_sql.insert(spec, table, marked=marked)).rowcount
+        (linked,) = _row(connection, merge_sql.linked(table))
         manifest.counts["linked"] += linked
         return {"inserted": inserted, "updated": 0, "restored": 0}, False
-    restored, stale = _row(connection, merge_sql.stored(spec, table, marked=marked))
+    # Both cost a join of all rows; mostly nothing is stored as deleted, and nothing hangs on the table.
+    restored = stale = 0
+    if _exists(connection, merge_sql.target(table), sql.SQL("deleted_at IS NOT NULL")):
+        (restored,) = _row(connection, merge_sql.restored(spec, table, marked=marked))
+    if any(child.parent == table.name for child in spec.children):
+        (stale,) = _row(connection, merge_sql.stale(spec, table, marked=marked))
     inserted, written = _row(connection, merge_sql.upsert(spec, table, marked=marked))
     return {"inserted": inserted, "updated": written - inserted - restored, "restored": restored}, stale > 0
 
 
-def _exists(connection: psycopg.Connection, table: sql.Identifier) -> bool:
-    """Whether a table has a row."""
-    return connection.execute(sql.SQL("SELECT FROM {} LIMIT 1").format(table)).fetchone() is not None
+_ANY: Final = sql.SQL("true")
+
+
+def _exists(connection: psycopg.Connection, table: sql.Identifier, test: sql.SQL = _ANY) -> bool:
+    """Whether a table has a row, of which something is true."""
+    return connection.execute(sql.SQL("SELECT FROM {} WHERE {} LIMIT 1").format(table, test)).fetchone() is not None
 
 
 def _write_counts(connection: psycopg.Connection, manifest: Manifest) -> None:

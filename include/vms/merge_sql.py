@@ -60,20 +60,28 @@ def _values(spec: SyncObject, table: Table) -> dict[str, sql.Composable]:
     return system | {column.name: source(spec, column.source) for column in table.columns if column.source}
 
 
-def incoming(spec: SyncObject, table: Table, *, marked: bool) -> sql.Composed:
-    """Rows to publish, as `n` with a table's columns."""
+def incoming(spec: SyncObject, table: Table, *, marked: bool, empty: bool = False) -> sql.Composed:
+    """Rows to publish, as `n` with a table's columns; `empty`: the table has no row yet."""
     names = fields_of(spec, [*_SYSTEM.values(), *(column.source for column in table.columns if column.source)])
     columns = sql.SQL(", ").join(
         sql.SQL("{} AS {}").format(value, sql.Identifier(name)) for name, value in _values(spec, table).items()
     )
+    old = {name for column in table.columns for name in placeholders(column.source) if name.startswith(OLD)}
     stored: sql.Composable = sql.SQL("")
-    if any(name.startswith(OLD) for column in table.columns for name in placeholders(column.source)):
+    if old and empty:
+        nothing = sql.SQL(", ").join(
+            sql.SQL("NULL::{} AS {}").format(sql.SQL(column.kind.sql_type), sql.Identifier(column.name))
+            for column in table.columns
+            if OLD + column.name in old
+        )
+        stored = sql.SQL(" CROSS JOIN (SELECT {}) AS o").format(nothing)
+    elif old:
         stored = sql.SQL(" LEFT JOIN {} AS o ON o.salesforce_id = {}").format(target(table), cast(spec.by_name["Id"]))
     return sql.SQL("(SELECT {} FROM {}{}) AS n").format(columns, good(spec, names, marked=marked), stored)
 
 
 def insert(spec: SyncObject, table: Table, *, marked: bool) -> sql.Composed:
-    """INSERT of the good rows into a table that has none; gives the number of rows, and of references set.
+    """INSERT of the good rows into a table that has none.
 
     A parent that is already there is set at once: `links` would write every row anew, once for each reference.
     """
@@ -82,52 +90,52 @@ def insert(spec: SyncObject, table: Table, *, marked: bool) -> sql.Composed:
     linked: dict[str, sql.Composable] = {}
     for number, reference in enumerate(table.references):
         if reference.raw in names:
-            joined, columns = _parents(reference, f"p{number}_")
-            joins += joined
-            linked |= columns
-    count = sql.SQL(" + ").join(sql.SQL("count({})").format(sql.Identifier(name)) for name in linked)
-    return sql.SQL(
-        "WITH done AS (INSERT INTO {target} ({columns}, synced_at) SELECT {values}, now() FROM {incoming}{joins}"
-        " RETURNING {returned}) SELECT count(*), {count} FROM done"
-    ).format(
+            alias = sql.Identifier(f"p{number}")
+            joins.append(
+                sql.SQL(" LEFT JOIN {} AS {alias} ON {alias}.id = n.{}").format(
+                    _homes(reference), sql.Identifier(reference.raw), alias=alias
+                )
+            )
+            linked |= {
+                column: sql.SQL("CASE WHEN {alias}.place = {} THEN {alias}.id END").format(
+                    sql.Literal(place), alias=alias
+                )
+                for place, (column, _) in enumerate(reference.candidates)
+            }
+    return sql.SQL("INSERT INTO {target} ({columns}, synced_at) SELECT {values}, now() FROM {incoming}{joins}").format(
         target=target(table),
         columns=_list([*names, *linked]),
         values=sql.SQL(", ").join([_list(names, "n"), *linked.values()]),
-        incoming=incoming(spec, table, marked=marked),
+        incoming=incoming(spec, table, marked=marked, empty=True),
         joins=sql.SQL("").join(joins),
-        returned=_list(linked) if linked else sql.SQL("1"),
-        count=count if linked else sql.SQL("0"),
     )
 
 
-def _parents(reference: Reference, prefix: str) -> tuple[list[sql.Composed], dict[str, sql.Composed]]:
-    """Joins of `n` to the tables of a reference, and what its columns become, by the rules of `links`.
+def linked(table: Table) -> sql.Composed:
+    """The number of references that are set in a table."""
+    columns = [column for reference in table.references for column, _ in reference.candidates]
+    counts = sql.SQL(" + ").join(sql.SQL("count({})").format(sql.Identifier(name)) for name in columns)
+    return sql.SQL("SELECT {} FROM {}").format(counts if columns else sql.SQL("0"), target(table))
 
-    Of several tables with the id the first where it is active, else the first. The id of a merged record is left
-    alone: `links` turns it first.
+
+def _homes(reference: Reference) -> sql.Composed:
+    """Ids of all parents, each with the number of the candidate it belongs to, by the rules of `links`.
+
+    Of several tables with the id the first where it is active, else the first. The id of a merged record is left out:
+    `links` turns it first.
     """
-    aliases = [f"{prefix}{number}" for number in range(len(reference.candidates))]
-    joins = [
+    most = sql.Literal(len(reference.candidates))
+    each = sql.SQL(" UNION ALL ").join(
         sql.SQL(
-            " LEFT JOIN (SELECT salesforce_id, deleted_at FROM vms.{parent} AS q WHERE NOT EXISTS"
-            " (SELECT FROM vms.record_alias AS a WHERE a.alias_id = q.salesforce_id)) AS {alias}"
-            " ON {alias}.salesforce_id = n.{raw}"
-        ).format(parent=sql.Identifier(parent), alias=sql.Identifier(alias), raw=sql.Identifier(reference.raw))
-        for alias, (_, parent) in zip(aliases, reference.candidates, strict=True)
-    ]
-    found = [sql.SQL("{}.salesforce_id").format(sql.Identifier(alias)) for alias in aliases]
-    if len(found) == 1:
-        return joins, {reference.candidates[0][0]: found[0]}
-    active = [
-        sql.SQL("{} IS NOT NULL AND {}.deleted_at IS NULL").format(id_, sql.Identifier(alias))
-        for id_, alias in zip(found, aliases, strict=True)
-    ]
-    tests = [*enumerate(active), *enumerate(sql.SQL("{} IS NOT NULL").format(id_) for id_ in found)]
-    place = sql.SQL(" ").join(sql.SQL("WHEN {} THEN {}").format(test, sql.Literal(number)) for number, test in tests)
-    return joins, {
-        column: sql.SQL("CASE WHEN CASE {} END = {} THEN {} END").format(place, sql.Literal(number), found[number])
-        for number, (column, _) in enumerate(reference.candidates)
-    }
+            "SELECT salesforce_id, {place} + CASE WHEN deleted_at IS NULL THEN 0 ELSE {most} END AS rank"
+            " FROM vms.{parent}"
+        ).format(place=sql.Literal(place), most=most, parent=sql.Identifier(parent))
+        for place, (_, parent) in enumerate(reference.candidates)
+    )
+    return sql.SQL(
+        "(SELECT salesforce_id AS id, min(rank) % {most} AS place FROM ({each}) AS q WHERE NOT EXISTS"
+        " (SELECT FROM vms.record_alias AS a WHERE a.alias_id = q.salesforce_id) GROUP BY salesforce_id)"
+    ).format(most=most, each=each)
 
 
 def upsert(spec: SyncObject, table: Table, *, marked: bool) -> sql.Composed:
@@ -185,16 +193,22 @@ def _changes(table: Table, names: Sequence[str]) -> tuple[sql.Composed, list[sql
     return differs, assignments
 
 
-def stored(spec: SyncObject, table: Table, *, marked: bool) -> sql.Composed:
-    """Of the good rows: how many are stored as deleted and come back, and how many are stored in a newer version."""
-    return sql.SQL(
-        "SELECT count(*) FILTER (WHERE t.deleted_at IS NOT NULL AND {stamp} >= t.system_modstamp),"
-        " count(*) FILTER (WHERE {stamp} < t.system_modstamp) FROM {target} AS t JOIN {rows} ON t.salesforce_id = {id}"
-    ).format(
+def restored(spec: SyncObject, table: Table, *, marked: bool) -> sql.Composed:
+    """How many of the good rows are stored as deleted, and come back."""
+    return _stored(spec, table, sql.SQL("t.deleted_at IS NOT NULL AND {} >= t.system_modstamp"), marked=marked)
+
+
+def stale(spec: SyncObject, table: Table, *, marked: bool) -> sql.Composed:
+    """How many of the good rows are stored in a newer version."""
+    return _stored(spec, table, sql.SQL("{} < t.system_modstamp"), marked=marked)
+
+
+def _stored(spec: SyncObject, table: Table, test: sql.SQL, *, marked: bool) -> sql.Composed:
+    return sql.SQL("SELECT count(*) FROM {target} AS t JOIN {rows} ON t.salesforce_id = {id} WHERE {test}").format(
         target=target(table),
         rows=good(spec, ["SystemModstamp"], marked=marked),
         id=cast(spec.by_name["Id"]),
-        stamp=cast(spec.by_name["SystemModstamp"]),
+        test=test.format(cast(spec.by_name["SystemModstamp"])),
     )
 
 

@@ -118,21 +118,16 @@ def record(connection: psycopg.Connection, spec: SyncObject, manifest: Manifest)
     if some is None:
         return
     here = sql.SQL(
-        "SELECT {id} FROM {good} UNION ALL SELECT id FROM {marks} WHERE mark IN ('deleted', 'left')"
-        " UNION ALL SELECT id FROM {deleted}"
-    ).format(
-        id=cast(spec.by_name["Id"]),
-        good=good(spec, []),
-        marks=staging.table(spec, "_marks"),
-        deleted=staging.table(spec, "_deleted"),
-    )
+        "record_key IN (SELECT {id} FROM {good} UNION ALL SELECT id FROM {marks} WHERE mark IN ('deleted', 'left'))"
+    ).format(id=cast(spec.by_name["Id"]), good=good(spec, []), marks=staging.table(spec, "_marks"))
     # A run that has read everything has seen every row that is still bad.
-    whole = sql.SQL("run_id <> {}").format(sql.Literal(manifest.run))
     covered = manifest.mode == Mode.FULL and manifest.moves_watermark
+    # Those that were written just now are bad; when there are no others, nobody need be looked for.
     connection.execute(
-        sql.SQL("UPDATE vms.quarantine SET resolved_at = now() WHERE {} AND (record_key IN ({}) OR {})").format(
-            mine, here, whole if covered else sql.SQL("false")
-        )
+        sql.SQL(
+            "UPDATE vms.quarantine SET resolved_at = now() WHERE {mine}"
+            " AND (record_key IN (SELECT id FROM {deleted}) OR last_seen_at < now() AND {here})"
+        ).format(mine=mine, deleted=staging.table(spec, "_deleted"), here=sql.SQL("true") if covered else here)
     )
 
 

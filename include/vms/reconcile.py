@@ -140,7 +140,7 @@ class _Check:
     def _compare(self, due: datetime, *, swept: bool) -> None:
         if not swept:
             self._read_ids()
-        found, half = self._look(due), []
+        found, half = self._look(due, of_rows=swept and self.manifest.mode == Mode.FULL), []
         if swept:
             with self.connect() as conn:
                 half = deletes.half_gone(conn, self.spec)
@@ -164,9 +164,9 @@ class _Check:
             self.manifest.source_count or self.figures["ours"],
         )
 
-    def _look(self, due: datetime) -> Look:
+    def _look(self, due: datetime, *, of_rows: bool = False) -> Look:
         with self.connect() as conn:
-            return differences.look(conn, self.spec, due, self.client.server_now(), MOST_RECORDS + 1)
+            return differences.look(conn, self.spec, due, self.client.server_now(), MOST_RECORDS + 1, of_rows=of_rows)
 
     def _tell(self, found: Look) -> None:
         named = dict(list(found.kinds.items())[:_NAMED])

@@ -32,20 +32,6 @@ def stage_deleted(conn: psycopg.Connection[Any], spec: SyncObject, deleted: Dele
         return cursor.rowcount
 
 
-def ids_from_rows(conn: psycopg.Connection[Any], spec: SyncObject) -> int:
-    """After a full read: all active ids are those of the staged rows. In the caller's transaction; returns how many."""
-    from psycopg import sql
-
-    ids = staging.table(spec, "_ids")
-    conn.execute(sql.SQL("TRUNCATE {}").format(ids))
-    return conn.execute(
-        sql.SQL(
-            'INSERT INTO {} ("Id", "SystemModstamp") SELECT "Id", "SystemModstamp" FROM {} '
-            "WHERE lower(\"IsDeleted\") IS DISTINCT FROM 'true'"
-        ).format(ids, staging.table(spec))
-    ).rowcount
-
-
 def stage_ids(client: Salesforce, connect: Connect, spec: SyncObject, epoch: int, expected: int) -> int:
     """Stage every active id of the source with its modstamp, for a sweep; returns how many.
 

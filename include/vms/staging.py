@@ -1,8 +1,8 @@
 """Staging tables of a sync: texts as Salesforce sent them, in a schema of their own, without WAL.
 
 `vms_stage."<object>"` holds a text column for each selected field, filled by COPY from raw CSV. Beside it stand
-`_ids` (every active id of the source, when a run sweeps), `_deleted` (what the source says is gone) and `_marks`: the
-rows that are not simply published, written by `validate`.
+`_ids` (every active id of the source, when a run sweeps; those of a full run are in its rows), `_deleted` (what the
+source says is gone) and `_marks`: the rows that are not simply published, written by `validate`.
 
 PostgreSQL empties these tables when it crashes; the number of rows is checked against the checkpoint before use.
 """
@@ -34,6 +34,15 @@ class StagingLost(PipelineError):  # noqa: N818 - named for what happened
 def table(spec: SyncObject, side: str = "") -> sql.Identifier:
     """Qualified name of the staging table, or of one beside it: `_ids`, `_deleted`, `_marks`."""
     return sql.Identifier(SCHEMA, spec.name + side)
+
+
+def ids(spec: SyncObject, *, of_rows: bool) -> sql.Composable:
+    """Every active id of the source with its SystemModstamp: of the staged rows after a full read, else of `_ids`."""
+    if not of_rows:
+        return table(spec, "_ids")
+    return sql.SQL('(SELECT "Id", "SystemModstamp" FROM {} WHERE lower("IsDeleted") IS DISTINCT FROM {})').format(
+        table(spec), sql.Literal("true")
+    )
 
 
 def create(connection: psycopg.Connection, spec: SyncObject) -> None:

@@ -102,19 +102,21 @@ def _commonest(connection: psycopg.Connection, spec: SyncObject) -> list[str]:
 
 
 def _going(connection: psycopg.Connection, spec: SyncObject) -> tuple[int, int]:
-    """Active rows of the object's own table, and how many of them this run would mark as deleted."""
-    found = _row(
+    """Active rows of the object's own table, not counted when few go, and how many this run would mark as deleted."""
+    (going,) = _row(
         connection,
         sql.SQL(
-            "SELECT (SELECT count(*) FROM {target} WHERE deleted_at IS NULL), (SELECT count(*) FROM {target} AS t WHERE"
-            " t.deleted_at IS NULL AND t.salesforce_id IN (SELECT id FROM {marks} AS m WHERE m.mark IN"
-            " ('deleted', 'left') AND m.system_modstamp >= t.system_modstamp UNION ALL SELECT id FROM {listed} AS d"
-            " WHERE d.deleted_at::timestamptz >= t.system_modstamp))"
+            "SELECT count(DISTINCT d.id) FROM (SELECT id, system_modstamp AS at FROM {marks} WHERE mark IN"
+            " ('deleted', 'left') UNION ALL SELECT id, deleted_at::timestamptz FROM {listed}) AS d"
+            " JOIN {target} AS t ON t.salesforce_id = d.id AND t.deleted_at IS NULL AND d.at >= t.system_modstamp"
         ).format(
             target=target(spec.table), marks=staging.table(spec, "_marks"), listed=staging.table(spec, "_deleted")
         ),
     )
-    return found[0], found[1]
+    if going < FEW:
+        return 0, going
+    (known,) = _row(connection, sql.SQL("SELECT count(*) FROM {} WHERE deleted_at IS NULL").format(target(spec.table)))
+    return known, going
 
 
 def _judge_rejected(spec: SyncObject, manifest: Manifest, reasons: list[str]) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
+from psycopg import sql
 
 from include.operations.errors import InputRejected, LeaseHeld, LeaseLost, classify
 from include.vms import extract, registry, staging, state
@@ -50,7 +51,8 @@ def test_first_run_reads_everything_and_every_id(source):
     found = source.extract(DISTRICTS)
     assert (found.read, found.api, found.mode, found.swept, found.source_count) == (3, "rest", "full", True, 2)
     assert ids(source) == sorted(made)
-    assert [row[0] for row in source.warehouse.table("districts_ids", "Id", schema="vms_stage")] == sorted(made[1:])
+    query = sql.SQL('SELECT "Id" FROM {} AS ids ORDER BY 1').format(staging.ids(DISTRICTS, of_rows=True))
+    assert [row[0] for row in source.warehouse.rows(query)] == sorted(made[1:])
 
 
 def test_without_changes_one_call(source):
