@@ -71,11 +71,9 @@ def _set_aside(connection: psycopg.Connection, table: sql.Identifier) -> list[sq
                 connection.execute(sql.SQL("ALTER TABLE {} {}").format(table, sql.SQL(", ").join(drops)))
             for index in indexes:
                 connection.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(*index[:2])))
-    except (errors.LockNotAvailable, errors.InsufficientPrivilege) as error:
+    except (errors.LockNotAvailable, errors.DeadlockDetected, errors.InsufficientPrivilege) as error:
         log_event(log, "vms_first_load_with_indexes", table=name, sqlstate=error.sqlstate)
         return []
-    again = [sql.SQL("{}").format(sql.SQL(definition)) for *_, definition in indexes]
     adds = [sql.SQL("ADD CONSTRAINT {} {}").format(sql.Identifier(key), sql.SQL(text)) for key, text, _ in keys]
-    if adds:
-        again.append(sql.SQL("ALTER TABLE {} {}").format(table, sql.SQL(", ").join(adds)))
-    return again
+    altered = [sql.SQL("ALTER TABLE {} {}").format(table, sql.SQL(", ").join(adds))] if adds else []
+    return [*(sql.Composed([sql.SQL(text)]) for *_, text in indexes), *altered]

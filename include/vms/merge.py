@@ -36,6 +36,7 @@ _CHANGES: Final = ("inserted", "updated", "deleted", "restored", "left_filter", 
 _PAUSES: Final = (0.2, 1.0)
 # Sorting and hashing a whole object in memory; the server frees it at the end of each statement.
 _WORK_MEM: Final = "64MB"
+_ANY: Final = sql.SQL("true")
 
 
 def merge(
@@ -125,7 +126,9 @@ def _upsert(
     References that are set on the way are counted into the manifest.
     """
     if not _exists(connection, merge_sql.target(table)):
-        with first_load.unhindered(connection, merge_sql.target(table), manifest.counts["good"]):
+        # What is only tried keeps nobody from the parents.
+        rows = 0 if manifest.dry_run else manifest.counts["good"]
+        with first_load.unhindered(connection, merge_sql.target(table), rows):
             inserted = connection.execute(merge_sql.insert(spec, table, marked=marked)).rowcount
         (linked,) = _row(connection, merge_sql.linked(table))
         manifest.counts["linked"] += linked
@@ -138,9 +141,6 @@ def _upsert(
         (stale,) = _row(connection, merge_sql.stale(spec, table, marked=marked))
     inserted, written = _row(connection, merge_sql.upsert(spec, table, marked=marked))
     return {"inserted": inserted, "updated": written - inserted - restored, "restored": restored}, stale > 0
-
-
-_ANY: Final = sql.SQL("true")
 
 
 def _exists(connection: psycopg.Connection, table: sql.Identifier, test: sql.SQL = _ANY) -> bool:
