@@ -11,12 +11,17 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import requests
 from requests.adapters import HTTPAdapter
+
+if TYPE_CHECKING:
+    import psycopg
+    from psycopg import sql
 
 # What the peers read: the fields of affiliations, and the records our sync keeps.
 FIELDS = (
@@ -43,11 +48,12 @@ _TYPES |= {"npe5__StartDate__c": "date", "npe5__EndDate__c": "date"}
 # Rows that are written one by one: enough to know how fast that is.
 ORM_ROWS = 3000
 # What each way imports, before its time counts.
-_OURS = ("airflow.sdk", "psycopg", "include.vms.sync", "include.vms.registry", "include.vms.salesforce.client")
+_OURS = ("psycopg", "include.vms.sync", "include.vms.registry", "include.vms.salesforce.client")
+_DLT = ("simple_salesforce", "dlt", "psycopg2")
 _IMPORTS = {
     "one_by_one": ("simple_salesforce", "sqlalchemy.orm", "psycopg"),
-    "bare": ("psycopg",),
-    "dlt": ("simple_salesforce", "dlt", "psycopg2"),
+    **dict.fromkeys(("bare", "bare_here"), ("psycopg",)),
+    **dict.fromkeys(("dlt", "dlt_again"), _DLT),
     **dict.fromkeys(("ours", "others", "everything"), _OURS),
 }
 _COMMIT_EVERY = 100
@@ -107,36 +113,77 @@ def bare() -> int:
     import psycopg
     from psycopg import sql
 
-    root, headers = f"{os.environ['INSTANCE']}/services/data/v62.0/jobs/query", _authorized()
-    made = requests.post(root, json={"operation": "queryAll", "query": SOQL}, headers=headers, timeout=600).json()
-    while requests.get(f"{root}/{made['id']}", headers=headers, timeout=600).json()["state"] != "JobComplete":
-        time.sleep(0.1)
-    names = sql.SQL(", ").join(map(sql.Identifier, FIELDS))
     kinds = [sql.SQL("{} {}").format(sql.Identifier(n), sql.SQL(_TYPES.get(n, "text"))) for n in FIELDS]
+    typed = [sql.SQL("{}::{}").format(sql.Identifier(n), sql.SQL(_TYPES.get(n, "text"))) for n in FIELDS]
+    sets = sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(n)) for n in FIELDS[1:])
     with psycopg.connect(os.environ["DATABASE"]) as connection:
-        cursor = connection.cursor()
-        cursor.execute(sql.SQL('CREATE TABLE affiliation ({}, PRIMARY KEY ("Id"))').format(sql.SQL(", ").join(kinds)))
-        texts = sql.SQL(", ").join(sql.SQL("{} text").format(sql.Identifier(n)) for n in FIELDS)
-        cursor.execute(sql.SQL("CREATE TEMP TABLE stage ({})").format(texts))
-        locator = ""
-        while locator != "null":
-            url = f"{root}/{made['id']}/results?maxRecords=50000" + (f"&locator={locator}" if locator else "")
-            with requests.get(url, headers=headers, stream=True, timeout=600) as answer:
-                statement = sql.SQL("COPY stage ({}) FROM STDIN (FORMAT csv, HEADER, FORCE_NULL ({}))")
-                with cursor.copy(statement.format(names, names)) as copy:
-                    for piece in answer.iter_content(1 << 17):
-                        copy.write(piece)
-                locator = answer.headers["Sforce-Locator"]
-        cast = sql.SQL(", ").join(
-            sql.SQL("{}::{}").format(sql.Identifier(n), sql.SQL(_TYPES.get(n, "text"))) for n in FIELDS
-        )
-        sets = sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(n)) for n in FIELDS[1:])
+        connection.execute(sql.SQL('CREATE TABLE affiliation ({}, PRIMARY KEY ("Id"))').format(_listed(kinds)))
+        _copied(connection)
         upsert = sql.SQL(
             'INSERT INTO affiliation SELECT DISTINCT ON ("Id") {} FROM stage ORDER BY "Id", "SystemModstamp" DESC '
             'ON CONFLICT ("Id") DO UPDATE SET {} WHERE affiliation."SystemModstamp" < excluded."SystemModstamp"'
         )
-        cursor.execute(upsert.format(cast, sets))
-        return cursor.rowcount
+        return connection.execute(upsert.format(_listed(typed), sets)).rowcount
+
+
+_HERE = """
+INSERT INTO vms.affiliation AS t (salesforce_id, system_modstamp, created_at, last_modified_at, salesforce_contact_id,
+    salesforce_org_id, role, status, is_primary, start_date, end_date, person_id, organization_id, school_id,
+    district_id, synced_at)
+SELECT DISTINCT ON ("Id") "Id", "SystemModstamp"::timestamptz, "CreatedDate"::timestamptz,
+    "LastModifiedDate"::timestamptz, "npe5__Contact__c", "npe5__Organization__c", "npe5__Role__c",
+    coalesce("npe5__Status__c", 'Current'), coalesce("npe5__Primary__c"::boolean, false), "npe5__StartDate__c"::date,
+    "npe5__EndDate__c"::date, p.salesforce_id, o.salesforce_id, s.salesforce_id, d.salesforce_id, now()
+FROM stage
+LEFT JOIN vms.person AS p ON p.salesforce_id = "npe5__Contact__c"
+LEFT JOIN vms.organization AS o ON o.salesforce_id = "npe5__Organization__c"
+LEFT JOIN vms.school AS s ON s.salesforce_id = "npe5__Organization__c"
+LEFT JOIN vms.district AS d ON d.salesforce_id = "npe5__Organization__c"
+WHERE "npe5__Contact__c" IS NOT NULL AND "npe5__Organization__c" IS NOT NULL AND "IsDeleted" = 'false'
+ORDER BY "Id", "SystemModstamp" DESC
+ON CONFLICT (salesforce_id) DO UPDATE SET system_modstamp = excluded.system_modstamp, role = excluded.role,
+    status = excluded.status, is_primary = excluded.is_primary, start_date = excluded.start_date,
+    end_date = excluded.end_date, person_id = excluded.person_id, organization_id = excluded.organization_id,
+    school_id = excluded.school_id, district_id = excluded.district_id, synced_at = now()
+WHERE t.system_modstamp < excluded.system_modstamp
+"""
+
+
+def bare_here() -> int:
+    """The same into our own table, with its foreign keys and indexes and the references that our sync sets."""
+    import psycopg
+
+    with psycopg.connect(os.environ["DATABASE"]) as connection:
+        _copied(connection)
+        return connection.execute(_HERE).rowcount
+
+
+def _copied(connection: psycopg.Connection) -> None:
+    """Let a Bulk job run, and copy its pages into a table `stage` of texts."""
+    from psycopg import sql
+
+    root, headers = f"{os.environ['INSTANCE']}/services/data/v62.0/jobs/query", _authorized()
+    made = requests.post(root, json={"operation": "queryAll", "query": SOQL}, headers=headers, timeout=600).json()
+    while requests.get(f"{root}/{made['id']}", headers=headers, timeout=600).json()["state"] != "JobComplete":
+        time.sleep(0.1)
+    names = _listed([sql.Identifier(n) for n in FIELDS])
+    texts = _listed([sql.SQL("{} text").format(sql.Identifier(n)) for n in FIELDS])
+    connection.execute(sql.SQL("CREATE TEMP TABLE stage ({})").format(texts))
+    statement = sql.SQL("COPY stage ({}) FROM STDIN (FORMAT csv, HEADER, FORCE_NULL ({}))").format(names, names)
+    locator = ""
+    while locator != "null":
+        url = f"{root}/{made['id']}/results?maxRecords=50000" + (f"&locator={locator}" if locator else "")
+        with requests.get(url, headers=headers, stream=True, timeout=600) as answer:
+            with connection.cursor().copy(statement) as copy:
+                for piece in answer.iter_content(1 << 17):
+                    copy.write(piece)
+            locator = answer.headers["Sforce-Locator"]
+
+
+def _listed(parts: Sequence[sql.Composable]) -> sql.Composed:
+    from psycopg import sql
+
+    return sql.SQL(", ").join(parts)
 
 
 def ours() -> int:
@@ -160,14 +207,14 @@ def everything() -> int:
 
 def _sync(names: list[str]) -> int:
     import psycopg
-    from airflow.sdk import Connection
 
     from include.vms import registry, sync
     from include.vms.contracts import Mode, Request
     from include.vms.salesforce.client import Salesforce
     from include.vms.salesforce.settings import Settings
 
-    settings = Settings.from_connection(Connection.from_uri(os.environ["SALESFORCE"], conn_id="salesforce"))
+    # As Airflow's Connection has it: Airflow itself is in none of these processes.
+    settings = Settings.from_connection(cast("Any", SimpleNamespace(**json.loads(os.environ["SALESFORCE"]))))
     read = 0
     with Salesforce(settings) as client:
         for name in names:
@@ -202,14 +249,34 @@ def _peak_mb() -> float:
 
 def dlt() -> int:
     """A pipeline of dlt with merge by id; in an environment of its own."""
+    return _dlt(SOQL)
+
+
+def dlt_again() -> int:
+    """The same since the newest modstamp that is there: what its incremental loading comes to, without its cost."""
+    import psycopg2  # type: ignore[import-untyped,import-not-found,unused-ignore]
+
+    with psycopg2.connect(os.environ["DATABASE"]) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT max(system_modstamp) FROM bench_dataset.affiliation")
+        since = cursor.fetchone()[0]
+    return _dlt(f"{SOQL} AND SystemModstamp > {since:%Y-%m-%dT%H:%M:%SZ}")
+
+
+def _dlt(soql: str) -> int:
     import dlt as library  # type: ignore[import-not-found,unused-ignore]
 
-    pipeline = library.pipeline("bench", destination=library.destinations.postgres(os.environ["DATABASE"]))
+    pipeline = library.pipeline(
+        "bench",
+        destination=library.destinations.postgres(os.environ["DATABASE"]),
+        dataset_name="bench_dataset",
+        pipelines_dir=os.environ["SCRATCH"],
+    )
     source = library.resource(
-        records(SOQL), name="affiliation", primary_key="Id", write_disposition="merge", max_table_nesting=0
+        records(soql), name="affiliation", primary_key="Id", write_disposition="merge", max_table_nesting=0
     )
     pipeline.run(source)
-    return int(sum(pipeline.last_trace.last_normalize_info.row_counts.get(n, 0) for n in ("affiliation",)))
+    normalized = pipeline.last_trace.last_normalize_info
+    return int(normalized.row_counts.get("affiliation", 0)) if normalized else 0
 
 
 if __name__ == "__main__":

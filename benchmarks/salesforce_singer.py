@@ -13,8 +13,9 @@ import tempfile
 import time
 import venv
 from collections.abc import Mapping, Sequence
+from datetime import UTC
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -46,8 +47,12 @@ def programs() -> tuple[Path, Path]:
     )
 
 
-def run(salesforce: SalesforceServer, database: str, tap: Path, target: Path) -> tuple[int, float, float, float]:
+def run(
+    salesforce: SalesforceServer, database: str, tap: Path, target: Path, *, again: bool = False
+) -> tuple[int, float, float, float]:
     """Move the object; return rows, seconds, CPU seconds of both processes (imports included), and their peak MB.
+
+    `again`: only what has changed since the newest record that is there, whose rows do not count.
 
     Raises RuntimeError with what a program said when it failed.
     """
@@ -65,16 +70,22 @@ def run(salesforce: SalesforceServer, database: str, tap: Path, target: Path) ->
         )
         found = subprocess.run([str(tap), "--config", source, "--discover"], check=True, capture_output=True, env=env)
         catalog = _written(folder / "catalog.json", _selected(json.loads(found.stdout)))
+        read = [str(tap), "--config", source, "--properties", catalog]
+        if again:
+            (newest,) = _asked(database, 'SELECT max("SystemModstamp") FROM {}')
+            since = f"{newest.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+            state = {"bookmarks": {_SOBJECT: {"SystemModstamp": since, "version": None}}}
+            read += ["--state", _written(folder / "state.json", state)]
         salesforce.forget_requests()
         begun = time.perf_counter()
-        cpu, peak = _pipe(
-            [[str(tap), "--config", source, "--properties", catalog], [str(target), "--config", sink]], env
-        )
+        cpu, peak = _pipe([read, [str(target), "--config", sink]], env)
         seconds = time.perf_counter() - begun
+    return 0 if again else int(_asked(database, "SELECT count(*) FROM {}")[0]), seconds, cpu, peak
+
+
+def _asked(database: str, statement: LiteralString) -> tuple[Any, ...]:
     with psycopg.connect(database) as connection:
-        statement = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(_SCHEMA, _SOBJECT))
-        rows = connection.execute(statement).fetchone()
-    return int(rows[0]) if rows else 0, seconds, cpu, peak
+        return connection.execute(sql.SQL(statement).format(sql.Identifier(_SCHEMA, _SOBJECT))).fetchone() or ()
 
 
 def _environment(requirements: str) -> Path:
