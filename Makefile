@@ -104,6 +104,10 @@ bench-restore: .venv/.dev ## how long dump, restore check and restore take, with
 bench-salesforce: .venv/.dev ## a sync of Salesforce beside an ORM, dlt, Singer and a bare COPY; one without changes
 	@$(PY) -m benchmarks.salesforce $$ARGS
 
+.PHONY: bench-sync
+bench-sync: .venv/.dev ## the syncs through the scheduler, empty and incrementally: ARGS="10 1" is 10 % and an hour
+	@$(PY) -m benchmarks.salesforce_scheduled $$ARGS
+
 .PHONY: bench-alerts
 bench-alerts: .venv/.dev ## from a task's end to the alert, p50/p95; what a hanging Slack holds up
 	@$(PY) -m benchmarks.alerts $$ARGS

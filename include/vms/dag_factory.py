@@ -18,6 +18,8 @@ from include.vms.spec import SyncObject
 POOL: Final = "salesforce"
 # Minutes between the objects' hourly runs, so that they do not all log in at once and parents come first.
 _APART: Final = 4
+# Airflow looks at no format, only at patterns.
+_MOMENT: Final = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})$"
 _DOC: Final = """{description}, from Salesforce `{sobject}` into `vms.{table}`. Every hour; a full sync nightly.
 
 | task | what it does |
@@ -94,7 +96,11 @@ def params() -> dict[str, Param]:
         "dry_run": Param(False, type="boolean", description="Show what would change, and write nothing"),
         "limit": Param(None, type=["null", "integer"], minimum=1, description="Rows at most; moves no watermark"),
         "since": Param(
-            None, type=["null", "string"], format="date-time", description="Changes since then, not the watermark"
+            None,
+            type=["null", "string"],
+            format="date-time",
+            pattern=_MOMENT,
+            description="Changes since then, not the watermark; with a time zone",
         ),
         "accept": Param(
             [],

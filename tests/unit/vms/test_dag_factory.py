@@ -1,9 +1,46 @@
-"""When the syncs run."""
+"""When the syncs run, and what they can be asked for."""
 
-from include.vms.dag_factory import schedule
+import pytest
+from airflow.sdk.exceptions import ParamValidationError
+
+from include.vms.contracts import Accept, Mode, Request
+from include.vms.dag_factory import params, schedule
 
 
 def test_schedule():
     assert schedule("8 * * * *", {}) == "8 * * * *"
     assert schedule("8 * * * *", {"SALESFORCE_SCHEDULE": ""}) == "8 * * * *"
     assert schedule("8 * * * *", {"SALESFORCE_SCHEDULE": "none"}) is None
+
+
+def asked(**given):
+    return {name: param.resolve(given[name]) if name in given else param.resolve() for name, param in params().items()}
+
+
+def test_the_usual_run_asks_for_nothing_special():
+    assert Request.from_params(asked()) == Request()
+
+
+@pytest.mark.parametrize(
+    "since", ["2026-01-31T08:00Z", "2026-01-31T08:00:00Z", "2026-01-31T08:00:00.000Z", "2026-01-31T02:00:00.5-06:00"]
+)
+def test_a_moment_as_people_and_the_ui_write_it(since):
+    request = Request.from_params(asked(mode="full", since=since, limit=5, dry_run=True, accept=["mass_delete"]))
+    assert (request.mode, request.since.utcoffset() is not None) == (Mode.FULL, True)
+    assert (request.limit, request.dry_run, request.accept) == (5, True, (Accept.MASS_DELETE,))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("since", text) for text in ("x' OR Name != '", "2026-01-31", "2026-01-31T08:00:00", "{{ ts }}", "")),
+        ("since", "2026-01-31T08:00:00Z' OR IsDeleted = true OR Name = '"),
+        *(("mode", text) for text in ("'; DROP TABLE vms.school; --", "{{ ts }}", "records", "", None)),
+        *(("limit", value) for value in ("1 OR 1=1", 0, -1, 1.5, "10")),
+        *(("accept", value) for value in (["mass_delete'); DROP TABLE vms.school; --"], "mass_delete", ["all"], None)),
+        *(("dry_run", value) for value in ("{{ 1 }}", "false", 1, None)),
+    ],
+)
+def test_anything_else_is_refused(name, value):
+    with pytest.raises(ParamValidationError):
+        asked(**{name: value})
