@@ -13,9 +13,9 @@ from typing import Final
 from psycopg import sql
 
 from include.vms import staging
-from include.vms.expressions import cast, cleaned, fields_of, source
+from include.vms.expressions import cast, cleaned, fields_of, source, text_of
 from include.vms.rules import TRUNCATED, findings
-from include.vms.spec import OLD, Action, Reference, SyncObject, Table, placeholders
+from include.vms.spec import OLD, Action, Field, Kind, Reference, SyncObject, Table, placeholders
 
 _SYSTEM: Final = {
     "salesforce_id": "Id",
@@ -23,15 +23,24 @@ _SYSTEM: Final = {
     "last_modified_at": "LastModifiedDate",
     "system_modstamp": "SystemModstamp",
 }
+_STAMP: Final = _SYSTEM["system_modstamp"]
 
 
-def good(spec: SyncObject, names: Iterable[str], *, marked: bool = True) -> sql.Composed:
-    """Rows to publish, as the cleaned layer `c` with the fields named; `marked`: there are marks at all."""
+def good(spec: SyncObject, names: Iterable[str], *, marked: bool = True, stamp: bool = False) -> sql.Composed:
+    """Rows to publish, as the cleaned layer `c` with the fields named.
+
+    Args:
+        spec: the object.
+        names: of the fields.
+        marked: there are marks at all.
+        stamp: with SystemModstamp as a point in time, too, for `_parsed`.
+    """
     wanted = {"Id", *names}
+    each = {name: _clean(spec, name, marked=marked) for name in spec.select if name in wanted}
+    if stamp:
+        each["stamp"] = sql.SQL("{}::timestamptz").format(each[_STAMP])
     columns = sql.SQL(", ").join(
-        sql.SQL("{} AS {}").format(_clean(spec, name, marked=marked), sql.Identifier(name))
-        for name in spec.select
-        if name in wanted
+        sql.SQL("{} AS {}").format(value, sql.Identifier(name)) for name, value in each.items()
     )
     marks = sql.SQL("LEFT JOIN {} AS m USING (row_no) WHERE m.out IS NOT TRUE").format(staging.table(spec, "_marks"))
     return sql.SQL("(SELECT {columns} FROM {staged} AS s {marks} OFFSET 0) AS c").format(
@@ -56,8 +65,19 @@ def _clean(spec: SyncObject, name: str, *, marked: bool) -> sql.Composable:
 
 def _values(spec: SyncObject, table: Table) -> dict[str, sql.Composable]:
     """Columns that come from Salesforce, with their expressions."""
-    system = {column: cast(spec.by_name[field]) for column, field in _SYSTEM.items()}
-    return system | {column.name: source(spec, column.source) for column in table.columns if column.source}
+    system = {column: _parsed(spec.by_name[field]) for column, field in _SYSTEM.items()}
+    return system | {column.name: source(spec, column.source, _parsed) for column in table.columns if column.source}
+
+
+def _parsed(field: Field) -> sql.Composable:
+    """As `cast`: the three stamps of a record are often equal, and comparing is cheaper than parsing."""
+    if field.name == _STAMP:
+        return sql.SQL("c.stamp")
+    if field.name not in _SYSTEM.values() or field.kind is not Kind.TIMESTAMP:
+        return cast(field)
+    return sql.SQL("CASE WHEN {} = {} THEN c.stamp ELSE {} END").format(
+        text_of(field.name), text_of(_STAMP), cast(field)
+    )
 
 
 def incoming(spec: SyncObject, table: Table, *, marked: bool, empty: bool = False) -> sql.Composed:
@@ -77,7 +97,7 @@ def incoming(spec: SyncObject, table: Table, *, marked: bool, empty: bool = Fals
         stored = sql.SQL(" CROSS JOIN (SELECT {}) AS o").format(nothing)
     elif old:
         stored = sql.SQL(" LEFT JOIN {} AS o ON o.salesforce_id = {}").format(target(table), cast(spec.by_name["Id"]))
-    return sql.SQL("(SELECT {} FROM {}{}) AS n").format(columns, good(spec, names, marked=marked), stored)
+    return sql.SQL("(SELECT {} FROM {}{}) AS n").format(columns, good(spec, names, marked=marked, stamp=True), stored)
 
 
 def insert(spec: SyncObject, table: Table, *, marked: bool) -> sql.Composed:
