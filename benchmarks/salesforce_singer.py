@@ -69,7 +69,7 @@ def run(
             },
         )
         found = subprocess.run([str(tap), "--config", source, "--discover"], check=True, capture_output=True, env=env)
-        catalog = _written(folder / "catalog.json", _selected(json.loads(found.stdout)))
+        catalog = _written(folder / "catalog.json", _selected(json.loads(found.stdout), incremental=again))
         read = [str(tap), "--config", source, "--properties", catalog]
         if again:
             (newest,) = _asked(database, 'SELECT max("SystemModstamp") FROM {}')
@@ -113,12 +113,14 @@ def _written(file: Path, content: Mapping[str, Any]) -> str:
     return str(file)
 
 
-def _selected(catalog: dict[str, Any]) -> dict[str, Any]:
-    """Select the object, and of it the fields that everybody reads."""
+def _selected(catalog: dict[str, Any], *, incremental: bool) -> dict[str, Any]:
+    """Select the object, and of it the fields that everybody reads; a state counts only when it is incremental."""
     streams = [stream for stream in catalog["streams"] if stream["tap_stream_id"] == _SOBJECT]
     for stream in streams:
         for each in stream["metadata"]:
             each["metadata"]["selected"] = not each["breadcrumb"] or each["breadcrumb"][-1] in FIELDS
+            if incremental and not each["breadcrumb"]:
+                each["metadata"] |= {"replication-method": "INCREMENTAL", "replication-key": "SystemModstamp"}
     return {**catalog, "streams": streams}
 
 
