@@ -32,6 +32,7 @@ EXTRA: Final = "extra"  # here, not there
 _SIDES: Final = """
 WITH held AS (
     SELECT record_key FROM vms.quarantine WHERE object = {object} AND resolved_at IS NULL
+        AND record_key IN (SELECT "Id" FROM {ids} AS i)
 ), source AS (
     SELECT "Id" AS id, "SystemModstamp"::timestamptz AS stamp FROM {ids} AS i OFFSET 0
 ), ours AS (

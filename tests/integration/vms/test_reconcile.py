@@ -136,6 +136,17 @@ def test_rejected_records_are_not_missing(source):
     assert "records" not in figures(source, "full")[0]
 
 
+def test_a_rejected_record_that_vanishes_is_extra(source):
+    one = source.ids[0]
+    source.server.store.update("Class__c", one, {"Class_Year_Number__c": None})
+    source.sync("classes")
+    assert one in names(source)
+    source.server.store.hard_delete("Class__c", [one], logged=False)
+    checked(source, "full")
+    assert figures(source, "full")[0]["records"] == {one: "extra"}
+    assert source.warehouse.rows("SELECT deleted_at IS NULL FROM vms.class WHERE salesforce_id = %s", one) == [(False,)]
+
+
 def test_a_clock_that_went_back_does_not_keep_old_data(source):
     one = source.ids[0]
     source.server.clock.move(-5 * 3600)
