@@ -42,7 +42,7 @@ def rows(url, query):
         return connection.execute(query).fetchall()
 
 
-def test_the_page_of_adding_an_object(copy, database, salesforce):
+def test_the_page_of_adding_an_object(copy, database, salesforce, redis_server):
     school = salesforce.store.insert("Account", {"Name": "Lee High", "Type": "School"})
     salesforce.store.add_field("Pathway__c", lookup("School__c", "Account", relationship="School__r"))
     salesforce.store.add_field("Pathway__c", date("Begin__c"))
@@ -53,6 +53,7 @@ def test_the_page_of_adding_an_object(copy, database, salesforce):
         "AIRFLOW_HOME": str(copy / "airflow"),
         "AIRFLOW_CONN_WAREHOUSE": database.replace("postgresql://", "postgres://"),
         "AIRFLOW_CONN_SALESFORCE": salesforce.connection_uri,
+        "AIRFLOW_CONN_ORGANISM_REDIS": redis_server.url,
     }
 
     def run(line):
