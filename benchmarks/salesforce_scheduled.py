@@ -27,8 +27,9 @@ TIMEOUT: Final = 3 * 3600.0
 ACCEPT: Final = ["mass_delete", "rejected_share"]
 TASKS: Final = ("extract", "validate", "merge", "resolve_links", "reconcile", "invalidate_caches")
 _FOUND: Final = """
-select run.*, (run.finished_at - run.started_at) as took,
-    (select max(peak_rss_mb) from ops.task_usage as used where used.run_id = run.run_id and used.dag_id = %(dag)s) as mb
+select run.*, (
+    select max(peak_rss_mb) from ops.task_usage as used where used.run_id = run.run_id and used.dag_id = %(dag)s
+) as mb
 from ops.sync_run as run where run.object = %(name)s order by started_at desc limit 1
 """
 
