@@ -228,11 +228,12 @@ def publish(conn: psycopg.Connection[Any], manifest: Manifest) -> None:
         manifest.object,
         manifest.epoch,
         "watermark = %s, deleted_until = coalesce(%s, deleted_until), succeeded_at = now(), "
-        "swept_at = CASE WHEN %s THEN now() ELSE swept_at END, "
+        "swept_at = CASE WHEN %s THEN %s ELSE swept_at END, "
         "last_full_at = CASE WHEN %s THEN now() ELSE last_full_at END",
         manifest.window_to,
         manifest.deleted_until,
         manifest.swept,
+        manifest.window_to,
         manifest.mode == "full",
     )
 

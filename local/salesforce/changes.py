@@ -11,7 +11,7 @@ def change(store: Store, op: str, object: str, **given: Any) -> Any:  # noqa: A0
     """Do one change of records: `insert` and `update` take `rows`, `delete`, `undelete` and `hard_delete` take `ids`.
 
     `merge` takes `winner`, `losers` and perhaps `values`. Further options are those of the store's methods:
-    `stamps`, `late_by`, `logged`. Returns the new ids of an insert. Raises ApiError, ValueError, TypeError.
+    `stamps`, `late_by`, `told`, `logged`. Returns the new ids of an insert. Raises ApiError, ValueError, TypeError.
     """
     match op:
         case "insert":

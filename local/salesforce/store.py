@@ -3,7 +3,8 @@
 Every change stamps LastModifiedDate and SystemModstamp with the organisation's clock, in whole seconds as Salesforce
 does: ties are common. `stamps` says otherwise: "system" moves only SystemModstamp (a bounced e-mail), "none" neither
 (a formula whose inputs lie in another object). `late_by` seconds makes a change visible only that much later, with
-the stamps of now: what a long transaction does.
+the stamps of now: what a long transaction does; `told=False`: replication does not hold back for it, which is what an
+index that lags behind does.
 Thread-safe; readers in other threads see a snapshot and never wait.
 """
 
@@ -121,17 +122,19 @@ class Store:
             ).fetchall()
 
     def oldest_pending(self) -> str | None:
-        """Return the stamp of the oldest change that is committed and not visible; replication covers only up to it."""
+        """Return the stamp of the oldest change on its way that is told of; replication covers only up to it."""
         with self.read() as db:
-            (found,) = db.execute("SELECT min(json_extract(change, '$.at')) FROM _pending").fetchone()
+            (found,) = db.execute(
+                "SELECT min(json_extract(change, '$.at')) FROM _pending WHERE json_extract(change, '$.told')"
+            ).fetchone()
         return None if found is None else str(found)
 
     # --- writing -----------------------------------------------------------------------------------
-    def insert(self, name: str, values: Row, *, late_by: float = 0) -> str:
+    def insert(self, name: str, values: Row, *, late_by: float = 0, told: bool = True) -> str:
         """Create a record and return its id."""
-        return self.insert_many(name, [values], late_by=late_by)[0]
+        return self.insert_many(name, [values], late_by=late_by, told=told)[0]
 
-    def insert_many(self, name: str, rows: Iterable[Row], *, late_by: float = 0) -> list[str]:
+    def insert_many(self, name: str, rows: Iterable[Row], *, late_by: float = 0, told: bool = True) -> list[str]:
         """Create records and return their ids. A row may bring its own Id, stamps and IsDeleted.
 
         Values have the field's type; what a user could not have entered (too long, unknown label, no required value)
@@ -150,7 +153,7 @@ class Store:
                 made += [str(values[0]) for values in chunk]
                 if late_by:
                     changes = (dict(zip(meta.columns, values, strict=True)) for values in chunk)
-                    self._delay(db, meta, {str(c["Id"]): {"insert": c} for c in changes}, now, late_by)
+                    self._delay(db, meta, {str(c["Id"]): {"insert": c} for c in changes}, now, late_by, told=told)
                     continue
                 try:
                     db.executemany(statement, chunk)
@@ -159,11 +162,22 @@ class Store:
             builder.finish()
         return made
 
-    def update(self, name: str, record_id: str, values: Row, *, stamps: Stamps = "user", late_by: float = 0) -> None:
+    def update(
+        self,
+        name: str,
+        record_id: str,
+        values: Row,
+        *,
+        stamps: Stamps = "user",
+        late_by: float = 0,
+        told: bool = True,
+    ) -> None:
         """Change fields of one record."""
-        self.update_many(name, [{**values, "Id": record_id}], stamps=stamps, late_by=late_by)
+        self.update_many(name, [{**values, "Id": record_id}], stamps=stamps, late_by=late_by, told=told)
 
-    def update_many(self, name: str, rows: Iterable[Row], *, stamps: Stamps = "user", late_by: float = 0) -> None:
+    def update_many(
+        self, name: str, rows: Iterable[Row], *, stamps: Stamps = "user", late_by: float = 0, told: bool = True
+    ) -> None:
         """Change fields of existing, not deleted records, each named by its `Id`. All or nothing. Raises ApiError."""
         meta, now = self.object(name), self.clock.stamp()
         with self._writing() as db:
@@ -175,18 +189,18 @@ class Store:
                 values = {**dict.fromkeys(_STAMPED[stamps], now), **values}
                 values |= _renamed(db, meta, record_id, values)
                 if late_by:
-                    self._delay(db, meta, {record_id: {"update": values}}, now, late_by)
+                    self._delay(db, meta, {record_id: {"update": values}}, now, late_by, told=told)
                 else:
                     self._apply(db, meta, record_id, {"update": values})
 
-    def delete(self, name: str, record_ids: Sequence[str], *, late_by: float = 0) -> None:
+    def delete(self, name: str, record_ids: Sequence[str], *, late_by: float = 0, told: bool = True) -> None:
         """Put records, and what goes with them, into the recycle bin. Raises ApiError."""
         meta, now = self.object(name), self.clock.stamp()
         with self._writing() as db:
             self._settle(db, meta, record_ids)
             _must_be_alive(db, meta, record_ids)
             if late_by:
-                self._delay(db, meta, {each: {"delete": now} for each in record_ids}, now, late_by)
+                self._delay(db, meta, {each: {"delete": now} for each in record_ids}, now, late_by, told=told)
             else:
                 self._deletion(db).delete(meta, record_ids, now)
 
@@ -267,12 +281,22 @@ class Store:
         return Deletion(db, self.catalog, partial(self._settle, db))
 
     def _delay(
-        self, db: sqlite3.Connection, meta: ObjectMeta, changes: Mapping[str, Row], now: str, late_by: float
+        self,
+        db: sqlite3.Connection,
+        meta: ObjectMeta,
+        changes: Mapping[str, Row],
+        now: str,
+        late_by: float,
+        *,
+        told: bool,
     ) -> None:
         visible_at = stamp(self.clock.now() + timedelta(seconds=late_by))
         db.executemany(
             "INSERT INTO _pending (visible_at, object, id, change) VALUES (?, ?, ?, ?)",
-            [(visible_at, meta.name, key, json.dumps({**change, "at": now})) for key, change in changes.items()],
+            [
+                (visible_at, meta.name, key, json.dumps({**change, "at": now, "told": told}))
+                for key, change in changes.items()
+            ],
         )
         self._next_visible = _first_pending(db)
 

@@ -104,20 +104,20 @@ class RemoteStore:
         return self.insert_many(name, [values], **options)[0]
 
     def insert_many(self, name: str, rows: Iterable[Mapping[str, Any]], **options: Any) -> list[str]:
-        """Create records and return their ids. Options: late_by."""
+        """Create records and return their ids. Options: late_by, told."""
         made: list[str] = self._one("insert", name, rows=[dict(row) for row in rows], **options)
         return made
 
     def update(self, name: str, record_id: str, values: Mapping[str, Any], **options: Any) -> None:
-        """Change a record. Options: stamps, late_by."""
+        """Change a record. Options: stamps, late_by, told."""
         self.update_many(name, [{**values, "Id": record_id}], **options)
 
     def update_many(self, name: str, rows: Iterable[Mapping[str, Any]], **options: Any) -> None:
-        """Change records, each with its Id. Options: stamps, late_by."""
+        """Change records, each with its Id. Options: stamps, late_by, told."""
         self._one("update", name, rows=[dict(row) for row in rows], **options)
 
     def delete(self, name: str, record_ids: Sequence[str], **options: Any) -> None:
-        """Put records into the recycle bin. Options: late_by."""
+        """Put records into the recycle bin. Options: late_by, told."""
         self._one("delete", name, ids=list(record_ids), **options)
 
     def undelete(self, name: str, record_ids: Sequence[str]) -> None:
