@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 from include.cli import airflow_log
 from include.cli.errors import explain
-from include.cli.output import print_facts, print_json, print_table
+from include.cli.output import print_facts, print_json, print_table, printable
 from include.operations.words import counted
 from include.vms.contracts import Accept, Mode, Request
 
@@ -256,7 +256,8 @@ def _print(manifest: Manifest) -> None:
         print(f"  {note}")
     for one in manifest.samples:
         changes = ", ".join(f"{name} {old} -> {new}" for name, (old, new) in one["columns"].items())
-        print(f"  {one['change']} {one['table']} {one['id']} {changes}".rstrip())
+        # Values of the source: a name may hold a line break or what commands a terminal.
+        print(printable(f"  {one['change']} {one['table']} {one['id']} {changes}".rstrip()))
 
 
 def _outcome(row: dict[str, Any]) -> str:

@@ -266,16 +266,18 @@ class Reader:
             self._anew(REST)
             page = self._first()
         while page is not None:
-            chunk = csvtext.encode(page.records, self.reading.fields)
-            self._stage([chunk], len(page.records), page.next_path)
-            total = page.total
-            page = rest.next_page(self.client, page.next_path) if page.next_path else None
+            rows = self.place.rows + len(page.records)
             # Records that came twice are one later.
-            if page is None and total > self.place.rows:
+            if page.next_path is None and page.total > rows:
+                # Whoever goes on would take it for complete.
+                self._anew(REST)
                 raise DownloadIncomplete(
-                    f"A query has {total:,} rows, and its pages had {self.place.rows:,}.",
+                    f"A query has {page.total:,} rows, and its pages had {rows:,}.",
                     what_to_do="Nothing if a later try succeeds, which asks again.",
                 )
+            chunk = csvtext.encode(page.records, self.reading.fields)
+            self._stage([chunk], len(page.records), page.next_path)
+            page = rest.next_page(self.client, page.next_path) if page.next_path else None
 
     def _first(self) -> rest.Page | None:
         """The next page to be read; None when the last was read before the process ended."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from include.vms import state
 from include.vms.paging import statement
 from include.vms.salesforce import csvtext, rest, soql
+from include.vms.salesforce.errors import DownloadIncomplete
 from include.vms.transfer import copy_page
 
 if TYPE_CHECKING:
@@ -26,9 +27,11 @@ def stage_records(client: Salesforce, target: Target, fields: Sequence[str], ids
 
     Raises:
         InputRejected: something that is no record id.
+        DownloadIncomplete: fewer records came than were announced.
     """
     found = 0
     for batch in _batches(client, fields, target.spec.sobject, sorted(set(ids))):
+        came = total = 0
         for page in rest.pages(client, soql.select(fields, target.spec.sobject, [f"Id IN {soql.ids(batch)}"])):
             with target.connect() as conn:
                 state.fence(conn, target.spec.name, target.epoch)
@@ -39,6 +42,13 @@ def stage_records(client: Salesforce, target: Target, fields: Sequence[str], ids
                     [csvtext.encode(page.records, fields)],
                     len(page.records),
                 )
+            came, total = came + len(page.records), page.total
+        if came < total:
+            # What is not among them would be taken for gone.
+            raise DownloadIncomplete(
+                f"A query has {total:,} rows, and its pages had {came:,}.",
+                what_to_do="Nothing if a later try succeeds, which asks again.",
+            )
     return found
 
 

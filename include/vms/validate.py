@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from psycopg import sql
 
 from include.operations.errors import InputRejected
+from include.operations.faults import fault_point
 from include.vms import deletes, drift, marks, staging, state
 from include.vms.contracts import Accept
 from include.vms.merge_sql import target
@@ -58,6 +59,7 @@ def validate(connect: Connect, spec: SyncObject, manifest: Manifest) -> Manifest
             _judge_rejected(spec, manifest, _commonest(connection, spec))
             _judge_deleted(spec, manifest, *_going(connection, spec))
             state.validated(connection, manifest)
+            fault_point("vms.validate.in_transaction")
     except (TooManyRejected, MassDelete):
         _refuse(connect, manifest)
         raise

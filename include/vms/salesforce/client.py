@@ -140,8 +140,9 @@ class Salesforce:
         """
         try:
             return json.loads(response.content, parse_float=str)
-        except ValueError as error:
-            raise Unreachable(f"{_said(response)} was answered with a page that is not JSON") from error
+        except ValueError:
+            # As a cause it would be judged as bad input of ours, which nobody tries again; and it quotes the page.
+            raise Unreachable(f"{_said(response)} was answered with a page that is not JSON") from None
 
     def send(
         self,

@@ -22,7 +22,8 @@ def encode(records: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> bytes
     paths = [tuple(name.split(".")) for name in fields]
     for record in records:
         writer.writerow([_text(record, path) for path in paths])
-    return text.getvalue().encode()
+    # Half of a surrogate pair, which JSON can carry and UTF-8 cannot, becomes a question mark.
+    return text.getvalue().encode(errors="replace")
 
 
 def _text(record: Mapping[str, Any], path: tuple[str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""SIGKILL after the rows are published: links, merges, repairs and new columns are made good by whoever comes next."""
+"""SIGKILL after the extraction: rows, links, merges, repairs and new columns are made good by whoever comes next."""
 
 import pytest
 
@@ -29,6 +29,10 @@ def expire_lease(warehouse):
 @pytest.mark.parametrize(
     ("point", "again"),
     [
+        ("vms.validate.in_transaction", "the same run"),
+        ("vms.validate.in_transaction", "another run"),
+        ("vms.merge.before_commit", "another run"),
+        ("vms.merge.after_commit", "another run"),
         ("vms.links.begun", "another run"),
         ("vms.links.in_transaction", "the same run"),
         ("vms.reconcile.mended", "another run"),

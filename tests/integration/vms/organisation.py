@@ -23,7 +23,8 @@ ACCEPT = (Accept.MASS_DELETE, Accept.REJECTED_SHARE)
 SMALL = Tuning(page_rows=4, rest_below=6)
 FAULTS = (
     *("extract.opened", "extract.begun", "extract.job_made", "extract.job_noted", "extract.job_complete"),
-    *("extract.in_page", "extract.after_page", "extract.extracted", "merge.before_commit", "merge.after_commit"),
+    *("extract.in_page", "extract.after_page", "extract.extracted", "merge.before_commit"),
+    *("validate.in_transaction", "merge.after_commit"),
     *("links.begun", "links.in_transaction", "reconcile.mended", "formulas.read"),
 )
 TROUBLES = (

@@ -8,6 +8,7 @@ from airflow.sdk import Connection
 
 from include.vms import extract, registry, sync
 from include.vms.contracts import Manifest, Mode, Request
+from include.vms.extract import Tuning
 from include.vms.salesforce.client import Salesforce
 from include.vms.salesforce.settings import Settings
 from include.vms.spec import SyncObject
@@ -58,19 +59,27 @@ class Source:
     ) -> Manifest:
         """Run the extraction alone."""
         self._runs += 1
-        tuning = extract.Tuning(page_rows, rest_below)
+        tuning = Tuning(page_rows, rest_below)
         found = settings_of(uri or self.server.connection_uri)
         with Salesforce(found, sleep=no_sleep, read_s=read_s) as client:
             return extract.extract(
                 client, self.warehouse.connect, spec, Request(mode, **asked), run or f"run-{self._runs}", tuning
             )
 
-    def sync(self, name: str, mode: Mode = Mode.INCREMENTAL, *, run: str | None = None, **asked: Any) -> Manifest:
+    def sync(
+        self,
+        name: str,
+        mode: Mode = Mode.INCREMENTAL,
+        *,
+        run: str | None = None,
+        tuning: Tuning | None = None,
+        **asked: Any,
+    ) -> Manifest:
         """Run all steps of a sync."""
         self._runs += 1
+        run_id, request = run or f"run-{self._runs}", Request(mode, **asked)
         with session(self.server) as client:
-            request = Request(mode, **asked)
-            return sync.run(client, self.warehouse.connect, registry.get(name), request, run or f"run-{self._runs}")
+            return sync.run(client, self.warehouse.connect, registry.get(name), request, run_id, tuning)
 
     def published(self, manifest: Manifest) -> None:
         """Stand in for the steps after it: move the watermark and give the lease back."""
