@@ -14,7 +14,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from include.vms import staging
-from include.vms.contracts import Mode, Request
+from include.vms.contracts import Accept, Mode, Request
 from include.vms.expressions import cast, cleaned
 from include.vms.merge_sql import good
 from include.vms.pii import shown
@@ -106,7 +106,9 @@ def replay(
         ).fetchall()
     if not found:
         return None
-    return sync.run(client, connect, spec, Request(Mode.RECORDS, ids=tuple(key for (key,) in found)), run_id)
+    # Those that are still bad stay where they are, however many, and keep nobody else in.
+    request = Request(Mode.RECORDS, accept=(Accept.REJECTED_SHARE,), ids=tuple(key for (key,) in found))
+    return sync.run(client, connect, spec, request, run_id)
 
 
 def record(connection: psycopg.Connection, spec: SyncObject, manifest: Manifest) -> None:
