@@ -216,6 +216,9 @@ class _Extraction:
     def _reading(self, survey: rest.Survey, fields: tuple[str, ...], changed: str) -> Reading:
         """Decide what is asked, and of which API."""
         sobject, own, limit = self.spec.sobject, self.spec.filter_soql, self.request.limit
+        if own and _MASTER in fields:
+            # Also those that were merged and are none of ours: others of our records may point at them.
+            own = f"({own}) OR {_MASTER} != null"
         filtered = soql.select(fields, sobject, [changed, own])
         if limit is not None:
             query = soql.select(fields, sobject, [changed, own], limit=limit)

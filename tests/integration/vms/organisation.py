@@ -224,7 +224,8 @@ class Organisation:
         store = {sobject: self.store.rows(sobject) for sobject in NAMED}
         refused = {row[0] for row in rows("SELECT record_key FROM vms.quarantine WHERE resolved_at IS NULL")}
         tables = mapping.expected(store, refused)
-        assert mapping.differences(rows, tables, refused) == []
+        found = mapping.differences(rows, tables, refused)
+        assert not found, found
         classes = {row["Id"]: row for row in store["Class__c"] if not row["IsDeleted"] and row["Id"] not in refused}
         for room in self.rooms:
             column = sql.Identifier(room.removesuffix("__c").lower())

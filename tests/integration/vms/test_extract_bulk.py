@@ -220,6 +220,19 @@ def test_big_window_reads_with_the_filter_and_those_who_left_by_their_ids(source
     assert any("may have left" in note for note in found.notes)
 
 
+@pytest.mark.parametrize("mode", [Mode.FULL, Mode.INCREMENTAL])
+def test_a_merged_record_that_is_not_ours_is_read_all_the_same(source, mode):
+    """Records of ours may point at it; the filter would hide that they point elsewhere now."""
+    store = source.server.store
+    winner, loser = store.insert_many("Account", [{"Name": "Other", "Type": "Household"} for _ in range(2)])
+    source.published(source.extract(DISTRICTS, **BULK))
+    source.server.clock.move(3600)
+    store.merge("Account", winner, [loser])
+    found = source.extract(DISTRICTS, mode, **BULK)
+    assert found.api == "bulk"
+    assert (loser, "true", winner) in source.staged(DISTRICTS, "Id", "IsDeleted", "MasterRecordId")
+
+
 @pytest.mark.parametrize("on", ["composite", "job_info"])
 def test_server_that_hangs_is_left(source, on):
     source.server.behave({"kind": "hang", "on": on, "times": None, "seconds": 60})
