@@ -24,16 +24,22 @@ class Deletion:
         self._db, self._catalog, self._settle = db, catalog, settle
 
     def delete(self, meta: ObjectMeta, record_ids: Sequence[str], now: str) -> None:
-        """Mark records as deleted, and those that cascade; the log remembers which one was the cause."""
+        """Mark records as deleted, and those that cascade; the log remembers which one was the cause.
+
+        A record that was changed while its deletion was under way keeps the later stamp: none ever goes back.
+        """
         for cause in record_ids:
             for each, found in self._family(meta, [cause], alive_only=True):
-                self._log(each, found, now, cause)
+                later = f"SELECT Id, max(SystemModstamp, ?) FROM {quote(each.name)} WHERE Id {_IN_LIST}"  # noqa: S608
+                for record_id, at in self._db.execute(later, (now, json.dumps(found))).fetchall():
+                    self._log(each, [record_id], at, cause)
                 if not each.soft_delete:
                     self._remove(each, found)
                     continue
                 statement = (
-                    f"UPDATE {quote(each.name)} SET IsDeleted = 1, LastModifiedDate = ?, "  # noqa: S608 - checked names
-                    f"SystemModstamp = ? WHERE Id {_IN_LIST}"
+                    f"UPDATE {quote(each.name)} SET IsDeleted = 1, "  # noqa: S608 - checked names
+                    "LastModifiedDate = max(LastModifiedDate, ?), SystemModstamp = max(SystemModstamp, ?) "
+                    f"WHERE Id {_IN_LIST}"
                 )
                 self._db.execute(statement, (now, now, json.dumps(found)))
 

@@ -128,6 +128,25 @@ def test_a_late_change_shows_later_with_the_stamp_of_its_time(store: Store) -> N
     assert store.oldest_pending() is None
 
 
+def test_a_change_on_its_way_of_which_replication_tells_nothing(store: Store) -> None:
+    new = store.insert("Contact", {"LastName": "Late"}, late_by=300, told=False)
+    assert store.oldest_pending() is None
+    store.clock.move(300)
+    assert stamps(store, new) == (NOON, NOON, NOON)
+
+
+def test_what_changed_while_its_deletion_was_under_way_keeps_its_stamp(store: Store) -> None:
+    account = store.insert("Account", {"Name": "School"})
+    child = contact(store, AccountId=account)
+    store.delete("Account", [account], late_by=300)
+    store.clock.move(60)
+    store.update("Contact", child, {"LastName": "Changed"})
+    store.clock.move(240)
+    row = store.get("Contact", child) or {}
+    assert (row["IsDeleted"], row["SystemModstamp"]) == (1, LATER)
+    assert (child, LATER) in store.deleted_between("Contact", NOON, "9")
+
+
 def test_a_later_change_is_not_undone_by_a_late_one(store: Store) -> None:
     record = contact(store)
     store.update("Contact", record, {"LastName": "First"}, late_by=300)
