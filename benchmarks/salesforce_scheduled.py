@@ -30,7 +30,7 @@ _FOUND: Final = """
 select run.*, (
     select max(peak_rss_mb) from ops.task_usage as used where used.run_id = run.run_id and used.dag_id = %(dag)s
 ) as mb
-from ops.sync_run as run where run.object = %(name)s order by started_at desc limit 1
+from ops.sync_run as run where run.object = %(name)s and run_id not like '%%/repair' order by started_at desc limit 1
 """
 
 
