@@ -178,10 +178,11 @@ async def _expire_locators(org: Org, _: Any) -> dict[str, Any]:
 
 
 async def _bulk(org: Org, given: Mapping[str, Any]) -> dict[str, Any]:
-    """`page_rows`: of results whose client asks for no size, and of result pages. `seconds`: that a job takes."""
+    """`page_rows`: of results whose client asks for no size; `most_rows`: of any; `seconds`: that a job takes."""
     org.jobs.page_rows = int(given.get("page_rows", org.jobs.page_rows))
+    org.jobs.most_rows = int(given.get("most_rows", org.jobs.most_rows))
     org.jobs.seconds = float(given.get("seconds", org.jobs.seconds))
-    return {"page_rows": org.jobs.page_rows, "seconds": org.jobs.seconds}
+    return {"page_rows": org.jobs.page_rows, "most_rows": org.jobs.most_rows, "seconds": org.jobs.seconds}
 
 
 async def _scripts(org: Org, _: Any) -> list[dict[str, Any]]:

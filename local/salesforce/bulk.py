@@ -25,6 +25,7 @@ _PREFIX = "750"
 _LIVES = timedelta(days=7)
 # Salesforce cuts results into pages of its own size when nobody asks for one.
 USUAL_PAGE_ROWS = 50_000
+MOST_PAGE_ROWS = 1_000_000
 _RETRIES_LOST = "InternalServerError: Retried more than 15 times"
 _WRONG_STATE = "INVALIDJOBSTATE"
 _OVER = ("JobComplete", "Failed", "Aborted")
@@ -65,7 +66,7 @@ class Jobs:
         self._jobs: dict[str, Job] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._numbers = itertools.count(1)
-        self.page_rows = USUAL_PAGE_ROWS
+        self.page_rows, self.most_rows = USUAL_PAGE_ROWS, MOST_PAGE_ROWS
         # So long does a job take, by the organisation's clock.
         self.seconds = 0.0
 
@@ -73,7 +74,7 @@ class Jobs:
         """Forget all jobs with their results; results get pages of the usual size, at once."""
         for job in list(self._jobs.values()):
             self._forget(job)
-        self.page_rows, self.seconds = USUAL_PAGE_ROWS, 0.0
+        self.page_rows, self.most_rows, self.seconds = USUAL_PAGE_ROWS, MOST_PAGE_ROWS, 0.0
 
     # --- jobs --------------------------------------------------------------------------------------
     def create(self, given: dict[str, Any], version: str) -> Job:

@@ -107,7 +107,7 @@ async def _results(request: web.Request) -> web.StreamResponse:
     jobs = _jobs(request)
     job = jobs.get(request.match_info["job"], request.match_info["version"])
     snapshot = jobs.snapshot(job)
-    first, end = _range(request, snapshot, jobs.page_rows)
+    first, end = _range(request, snapshot, jobs.page_rows, jobs.most_rows)
     pieces: Iterator[bytes] = itertools.chain([snapshot.header], snapshot.chunks(first, end))
     count, steps = end - first, _steps(request)
     if concerns_rows(steps):
@@ -127,7 +127,7 @@ async def _pages(request: web.Request) -> web.Response:
     if float(version) < _PARALLEL_FROM:
         raise not_found()
     snapshot, size = jobs.snapshot(job), jobs.page_rows
-    first, _ = _range(request, snapshot, size)
+    first, _ = _range(request, snapshot, size, size)
     starts = range(first, max(snapshot.rows, first + 1), size)
     root = f"/services/data/v{version}/jobs/query/{job.id}"
     listed = [Range(start, min(start + size, snapshot.rows)) for start in starts[:_PAGES_LISTED]]
@@ -140,10 +140,10 @@ async def _pages(request: web.Request) -> web.Response:
     return web.json_response(body)
 
 
-def _range(request: web.Request, snapshot: Snapshot, usual: int) -> tuple[int, int]:
+def _range(request: web.Request, snapshot: Snapshot, usual: int, limit: int) -> tuple[int, int]:
     """Return the rows a request means: from its locator, as many as it wants or the locator says."""
     try:
-        most = int(request.query.get("maxRecords") or usual)
+        most = min(int(request.query.get("maxRecords") or usual), limit)
         wanted = Range.of(request.query["locator"]) if request.query.get("locator") else Range(0)
         end = wanted.end if wanted.end is not None else min(wanted.first + most, snapshot.rows)
     except ValueError:

@@ -321,7 +321,7 @@ class SalesforceServer:
         self.admin.post("/admin/replication", given)
 
     def bulk(self, **given: Any) -> None:
-        """Set `page_rows` of results whose size nobody asks for, and the `seconds` a job takes."""
+        """Set `page_rows` of results whose size nobody asks for, `most_rows` of any, and the `seconds` a job takes."""
         self.admin.post("/admin/bulk", given)
 
     def behave(self, *steps: Mapping[str, Any]) -> None:

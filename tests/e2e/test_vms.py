@@ -169,7 +169,7 @@ def test_killed_while_it_downloads_it_goes_on_in_the_same_job(airflow_system, ap
     source.store.insert_many("Class__c", added)
     source.clock.move(3600)
     source.forget_requests()
-    source.bulk(page_rows=1_000)
+    source.bulk(most_rows=1_000)
     source.behave({"kind": "hang", "on": "results", "after": 2, "seconds": 45})
     try:
         triggered = api.trigger("vms_sync_classes", {"mode": "full", "accept": ACCEPT})
@@ -177,7 +177,7 @@ def test_killed_while_it_downloads_it_goes_on_in_the_same_job(airflow_system, ap
         _task_process(airflow_system, triggered.run_id).kill()
     finally:
         source.behave()
-        source.bulk(page_rows=50_000)
+        source.bulk(most_rows=1_000_000)
     done = api.wait(triggered, timeout=TIMEOUT)
     assert done.state == "success"
     assert {task.task_id: task.tries for task in api.task_instances(done)}["extract"] == 2

@@ -110,6 +110,17 @@ def test_result_pages_cover_everything_five_at_a_time(
     assert len(listed) == max(1, -(-count // 10))
 
 
+def test_a_page_has_no_more_rows_than_the_server_allows(salesforce: SalesforceServer, client: httpx.Client) -> None:
+    salesforce.store.insert_many("Account", [{"Name": "x"} for _ in range(5)])
+    salesforce.bulk(most_rows=3)
+    job = create(client, "SELECT Id FROM Account")
+    finish(client, job)
+    answer = results(client, job, maxRecords=50)
+    assert answer.headers["Sforce-NumberOfRecords"] == "3"
+    answer = results(client, job, maxRecords=50, locator=answer.headers["Sforce-Locator"])
+    assert (answer.headers["Sforce-NumberOfRecords"], answer.headers["Sforce-Locator"]) == ("2", "null")
+
+
 def test_an_empty_result_has_its_header(client: httpx.Client) -> None:
     job = create(client, "SELECT Id, Name FROM Account")
     assert finish(client, job)["numberRecordsProcessed"] == 0

@@ -154,6 +154,12 @@ def test_registered_secrets_in_every_form():
     assert scrub(text) == f'{MASK} | {MASK} | "{MASK}" | {MASK!r} | ab'
 
 
+@pytest.mark.parametrize("name", ["password", "Secret", "token"])
+def test_a_password_that_is_a_name_of_secrets_hides_no_name(name):
+    register_secrets(name)
+    assert scrub(f"{name}=hunter2") == f"{name}={MASK}"
+
+
 HOSTILE = [
     "a", "a'", "'a", "a.", "a-", "a@", "@a.", "pass", "password:", 'password="', "\\", '"', "://a:", "key (",
     "property ", "+1 ", "1 2 3 ", "0123", "555-", "phone", "eyJaaaaaa.", "Basic a", "invalid input ", 'value "',
