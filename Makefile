@@ -30,6 +30,7 @@ help: ## show this list
 lock: .venv/.dev ## compile requirements*.in into pinned, hashed requirements*.txt; lock the jars
 	$(COMPILE) $$UPGRADE requirements-dev.in -o requirements-dev.txt
 	$(COMPILE) -c requirements-dev.txt requirements-local.in -o requirements-local.txt
+	$(COMPILE) -c requirements-dev.txt requirements-spark.in -o requirements-spark.txt
 	$(COMPILE) -c requirements-dev.txt requirements.in -o requirements.txt
 	$(PY) -m local.maven lock
 
