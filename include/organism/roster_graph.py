@@ -16,7 +16,8 @@ import neo4j
 
 from include.operations.errors import LeaseLost
 from include.organism import cypher
-from include.organism.roster import FLAGS, Person, Refusal, Roster
+from include.organism.people_file import Refusal
+from include.organism.roster import FLAGS, Person, Roster
 from include.organism.roster_hierarchy import resolve
 
 T = TypeVar("T")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from include.organism.roster import Person, Refusal
+from include.organism.people_file import Refusal
+from include.organism.roster import Person
 
 Managers = Mapping[str, Collection[str]]
 

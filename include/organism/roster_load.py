@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from include.organism import cache
-from include.organism.roster import Refusal, Roster
+from include.organism.people_file import SHOWN_REFUSALS, Refusal
+from include.organism.roster import Roster
 from include.organism.roster_graph import Plan, RosterGraph
 
 if TYPE_CHECKING:
-    import psycopg
     import redis
-
-# As many refusals as a person reads; the warehouse has them all.
-SHOWN_REFUSALS = 20
-
-_FORGET = "delete from organism.roster_rejection where run_id = %s"
-_KEEP = "copy organism.roster_rejection (run_id, row_number, field, code, reason) from stdin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +80,6 @@ def load(client: redis.Redis, graph: RosterGraph, roster: Roster, run: str) -> L
 def rehearse(graph: RosterGraph, roster: Roster) -> Loaded:
     """Say what `load` would do; writes nothing into graph or caches."""
     return _loaded(roster, graph.plan(roster), rescaled=False, people_invalidated=0)
-
-
-def keep_refusals(connection: psycopg.Connection, run: str, refusals: Sequence[Refusal]) -> None:
-    """Replace the run's rows of `organism.roster_rejection`."""
-    with connection.cursor() as cursor:
-        cursor.execute(_FORGET, (run,))
-        with cursor.copy(_KEEP) as copy:
-            for refusal in refusals:
-                copy.write_row((run, *refusal))
 
 
 def _loaded(roster: Roster, plan: Plan, *, rescaled: bool, people_invalidated: int) -> Loaded:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.connections import neo4j_driver, redis_client, warehouse
@@ -11,7 +10,6 @@ from include.operations.errors import InputRejected
 from include.operations.log import log_event
 
 if TYPE_CHECKING:
-    from include.organism.roster import Roster
     from include.organism.roster_load import Loaded
 
 log = logging.getLogger(__name__)
@@ -26,37 +24,20 @@ def load_roster(run_id: str, params: dict[str, Any]) -> dict[str, Any]:
     Raises:
         InputRejected: there is not exactly one source, it is no roster, or not one of its rows can be used.
     """
-    from include.organism import roster_load
+    from include.organism import people_file, roster, roster_load
     from include.organism.roster_graph import RosterGraph
 
-    roster = _read(params)
+    people = roster.parse(people_file.given_text(params, "roster"), people_file.Format(params["format"]))
     with redis_client() as client, neo4j_driver() as (driver, database):
         graph = RosterGraph(driver, database)
         if params["dry_run"]:
-            loaded = roster_load.rehearse(graph, roster)
+            loaded = roster_load.rehearse(graph, people)
         else:
-            loaded = roster_load.load(client, graph, roster, run_id)
+            loaded = roster_load.load(client, graph, people, run_id)
     with warehouse() as connection:
-        roster_load.keep_refusals(connection, run_id, loaded.refusals)
+        people_file.keep_refusals(connection, "roster_rejection", run_id, loaded.refusals)
     _report(loaded, dry_run=params["dry_run"])
     return loaded.as_manifest()
-
-
-def _read(params: dict[str, Any]) -> Roster:
-    from include.organism import roster
-
-    path, inline = params["path"], params["inline"]
-    if (path is None) == (inline is None):
-        raise InputRejected("a roster comes from `path` or from `inline`", what_to_do="give exactly one of them")
-    if path is None:
-        return roster.parse(inline, roster.Format(params["format"]))
-    try:
-        text = Path(path).read_bytes().decode()
-    except UnicodeDecodeError as error:
-        raise InputRejected(
-            f"the roster is not UTF-8 at byte {error.start}", what_to_do="save the file as UTF-8 (in Excel: CSV UTF-8)"
-        ) from None
-    return roster.parse(text, roster.Format(params["format"]))
 
 
 def _report(loaded: Loaded, *, dry_run: bool) -> None:

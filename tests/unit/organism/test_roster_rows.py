@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from include.operations.errors import InputRejected
 from include.organism.messages import InvalidMessageError, Limits, Parser
-from include.organism.roster import ALIASES, Format, parse
+from include.organism.people_file import Format
+from include.organism.roster import ALIASES, parse
 
 
 def people(roster):
