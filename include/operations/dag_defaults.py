@@ -11,7 +11,9 @@ from include.operations.retry import retry_arguments
 
 # The tags a DAG may carry: the domain first, then what it touches. The policy test holds DAGs to this list.
 DOMAINS: Final = frozenset({"organism", "vms", "operations"})
-SUBJECTS: Final = frozenset({"stream", "graph", "roster", "metrics", "interventions", "salesforce", "sheets", "upkeep"})
+SUBJECTS: Final = frozenset(
+    {"stream", "graph", "roster", "metrics", "causal", "interventions", "salesforce", "sheets", "upkeep"}
+)
 ALLOWED_TAGS: Final = DOMAINS | SUBJECTS
 
 # Fixed and past: a start date that moves would make a new DAG version at every parse.

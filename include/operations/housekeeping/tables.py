@@ -53,6 +53,9 @@ RULES: Final = (
     Rule("ops", "backup", "removed_at", 365),
     Rule("ops", "sync_run", "started_at", 365),
     Rule("organism", "roster_rejection", "created_at", 90),
+    Rule("organism", "assessment_rejection", "created_at", 90),
+    Rule("organism", "causal_estimate", "created_at", 730),
+    Rule("organism", "causal_report", "created_at", 365),
     Rule("vms", "quarantine", "resolved_at", 90),
     Rule("vms", "pending_link", "resolved_at", 90),
     Rule("vms", "data_quality_flag", "resolved_at", 365),
@@ -69,6 +72,8 @@ KEPT: Final = {
     "ops.alembic_version": "one row",
     "ops.sync_state": "a row a sync",
     "ops.source_field": "a row a field",
+    "organism.burnout_assessment": "history of the analysis; a person's rows go with consent or `privacy erase`",
+    "organism.causal_counterfactual": "goes with its estimate",
     "vms.record_alias": "references to merged records go through it for good",
     "vms.legacy_district_alias": "six rows",
 }

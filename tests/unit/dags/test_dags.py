@@ -10,6 +10,7 @@ FILES = sorted(str(file.relative_to(FOLDER)) for file in FOLDER.rglob("*.py"))
 EXPECTED = {
     "operations/watchdog.py": ["ops_watchdog"],
     "organism/incremental_update.py": ["organism_incremental_update"],
+    "organism/load_assessments.py": ["organism_load_assessments"],
     "organism/load_roster.py": ["organism_load_roster"],
     "operations/housekeeping.py": ["ops_housekeeping"],
     "operations/statistics.py": ["ops_statistics"],
