@@ -1,8 +1,8 @@
 """How long the rows of our own tables are kept.
 
-They are deleted in batches of a transaction each. None of the tables is partitioned: the largest gets a few thousand
-rows a day, and a partition's key would have to be part of every primary key that makes a repeated write harmless
-(docs/decisions/0013-backups-and-retention.md).
+They are deleted in batches of a transaction each. Only the measurements of people are partitioned (include/organism/
+metric_store/layout.py): of the others the largest gets a few thousand rows a day, and a partition's key would have to be
+part of every primary key that makes a repeated write harmless (docs/decisions/0013-backups-and-retention.md).
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ RULES: Final = (
     Rule("organism", "assessment_rejection", "created_at", 90),
     Rule("organism", "causal_estimate", "created_at", 730),
     Rule("organism", "causal_report", "created_at", 365),
+    Rule("organism", "metric_run", "measured_at", 730),
     Rule("vms", "quarantine", "resolved_at", 90),
     Rule("vms", "pending_link", "resolved_at", 90),
     Rule("vms", "data_quality_flag", "resolved_at", 365),
@@ -74,6 +75,14 @@ KEPT: Final = {
     "ops.source_field": "a row a field",
     "organism.burnout_assessment": "history of the analysis; a person's rows go with consent or `privacy erase`",
     "organism.causal_counterfactual": "goes with its estimate",
+    # Whole partitions of these go: include/organism/metric_store/retention.py.
+    "organism.employee_metrics": "90 days",
+    "organism.employee_metrics_hourly": "two years",
+    "organism.employee_metrics_daily": "two years",
+    "organism.team_metrics": "two years",
+    "organism.team_cohort": "goes with what was published about it",
+    "organism.privacy_choice": "holds for as long as the person does",
+    "organism.privacy_request": "proof; it names nobody",
     "vms.record_alias": "references to merged records go through it for good",
     "vms.legacy_district_alias": "six rows",
 }
