@@ -1,0 +1,1 @@
+"""Causal analysis of panels: people x periods. Pure numerics, no database; `docs/causal.md` says how it works."""
