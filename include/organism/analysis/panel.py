@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import psycopg
 
 PERSON, PERIOD = "person", "period"
-# Days whose roll-up may not hold all measurements yet: `store_metrics` comes after the analysis.
-_OPEN_DAYS: Final = timedelta(days=2)
+# Days whose roll-up may not hold all measurements yet: it is made after the analysis, and not at all while that fails.
+_OPEN_DAYS: Final = timedelta(days=7)
 
 _DAY: Final = "(assessed_on::timestamp at time zone 'UTC')"
 _INSTRUMENTS: Final = """

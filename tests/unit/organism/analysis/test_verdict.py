@@ -6,9 +6,9 @@ import math
 from dataclasses import replace
 
 import pytest
-from include.organism.causal.spec import Effect
 
 from include.organism.analysis.verdict import REASONS, Evidence, Verdict, judge
+from include.organism.causal.spec import Effect
 
 
 def effect(estimate=10.0, p_value=0.001, std_error=2.0):
