@@ -28,6 +28,7 @@ FOREIGN = (
     "AIRFLOW_CONFIG",
     "AIRFLOW_API_",
     "ORGANISM_",
+    "INTERVENTION_",
     "BACKUP_",
     "UPKEEP_",
 )

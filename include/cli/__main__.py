@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from include.cli import alerts, backup, dags, deadletter, doctor, interactions, run_errors, stats, vms, warehouse
+from include.cli import alerts, audit, backup, dags, deadletter, doctor, interactions, run_errors, stats, vms, warehouse
 from include.cli.errors import explain
 
 PROGRAM = "python -m include.cli"
@@ -28,6 +28,7 @@ app.add_typer(run_errors.app, name="errors")
 app.add_typer(vms.syncs, name="sync")
 app.command()(vms.reconcile)
 app.add_typer(vms.quarantine, name="quarantine")
+app.add_typer(audit.app, name="audit")
 
 
 @app.callback()

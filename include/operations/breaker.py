@@ -41,7 +41,7 @@ R = TypeVar("R")
 
 log = logging.getLogger(__name__)
 
-SERVICES: Final = ("redis", "neo4j", "postgres", "salesforce", "google", "slack", "smtp", "sentry")
+SERVICES: Final = ("redis", "neo4j", "postgres", "salesforce", "google", "slack", "smtp", "sentry", "actions")
 # How long a process does without a Redis that failed.
 _AVOID_REDIS_S: Final = 30.0
 

@@ -10,13 +10,14 @@ from include.operations.housekeeping.settings import Retention
 from include.operations.housekeeping.tables import RULES
 from include.operations.watchdog.pipeline_checks import FRESHNESS
 from include.operations.watchdog.thresholds import THRESHOLDS
+from include.organism.interventions.settings import Settings as InterventionSettings
 from include.organism.settings import Settings
 from tests.unit.packaging.files import CONFIGURATION, ROOT, constants
 
 # What a variable of ours begins with.
-OURS = re.compile(r"(?:ALERT|BACKUP|FAULT|LOCAL|ORGANISM|PIPELINE|UPKEEP|WATCHDOG|AIRFLOW_API)_[A-Z][A-Z_0-9]*")
+OURS = re.compile(r"(?:ALERT|BACKUP|FAULT|INTERVENTION|LOCAL|ORGANISM|PIPELINE|UPKEEP|WATCHDOG|AIRFLOW_API)_[A-Z][A-Z_0-9]*")
 # Those have a table on a page of their own.
-PAGES = {"BACKUP_": "backup.md", "UPKEEP_": "backup.md", "WATCHDOG_": "thresholds.md"}
+PAGES = {"BACKUP_": "backup.md", "UPKEEP_": "backup.md", "WATCHDOG_": "thresholds.md", "INTERVENTION_": "interventions.md"}
 READ = ("get", "getenv", "pop", "setdefault")
 
 
@@ -56,6 +57,7 @@ def every_variable():
     found = {name for file in (ROOT / "include").rglob("*.py") for name in read_by(file)}
     # Names that are put together.
     found |= {f"ORGANISM_{field.name.upper()}" for field in fields(Settings)}
+    found |= {f"INTERVENTION_{field.name.upper()}" for field in fields(InterventionSettings)}
     found |= {f"UPKEEP_{field.name.upper()}" for field in fields(Retention)}
     found |= {each.variable for each in (*THRESHOLDS.values(), *FRESHNESS, *RULES)}
     alerts = (ROOT / "include" / "operations" / "alerts" / "settings.py").read_text()

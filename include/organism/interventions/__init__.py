@@ -1,0 +1,1 @@
+"""Interventions: proposed from supported estimates, checked, approved by people, executed once, measured, undone."""
