@@ -113,7 +113,8 @@ def _readers() -> Iterator[Callable[[], object]]:
     from include.vms.salesforce.settings import reserve_share
 
     yield reserve_share
-    yield from (Settings.from_env, InterventionSettings.from_env, AlertSettings.from_env, BackupSettings.from_env, Retention.from_env)
+    yield from (Settings.from_env, InterventionSettings.from_env, AlertSettings.from_env)
+    yield from (BackupSettings.from_env, Retention.from_env)
     yield from (rule.kept_days for rule in RULES)
 
     def limit(variable: str) -> None:

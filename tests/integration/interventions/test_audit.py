@@ -77,8 +77,13 @@ def test_nobody_may_change_it(chain):
             ],
             {8, 9, 10},
         ),
-        (["insert into organism.intervention_audit select 13, at, null, event, actor, detail, hash, hash from"
-          " organism.intervention_audit where seq = 12"], {12, 13}),
+        (
+            [
+                "insert into organism.intervention_audit select 13, at, null, event, actor, detail, hash, hash from"
+                " organism.intervention_audit where seq = 12"
+            ],
+            {12, 13},
+        ),
     ],
 )
 def test_every_tampering_is_found(chain, tamper, statements, where):

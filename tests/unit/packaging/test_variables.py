@@ -15,9 +15,15 @@ from include.organism.settings import Settings
 from tests.unit.packaging.files import CONFIGURATION, ROOT, constants
 
 # What a variable of ours begins with.
-OURS = re.compile(r"(?:ALERT|BACKUP|FAULT|INTERVENTION|LOCAL|ORGANISM|PIPELINE|UPKEEP|WATCHDOG|AIRFLOW_API)_[A-Z][A-Z_0-9]*")
+_OWNERS = "ALERT|BACKUP|FAULT|INTERVENTION|LOCAL|ORGANISM|PIPELINE|UPKEEP|WATCHDOG|AIRFLOW_API"
+OURS = re.compile(rf"(?:{_OWNERS})_[A-Z][A-Z_0-9]*")
 # Those have a table on a page of their own.
-PAGES = {"BACKUP_": "backup.md", "UPKEEP_": "backup.md", "WATCHDOG_": "thresholds.md", "INTERVENTION_": "interventions.md"}
+PAGES = {
+    "BACKUP_": "backup.md",
+    "UPKEEP_": "backup.md",
+    "WATCHDOG_": "thresholds.md",
+    "INTERVENTION_": "interventions.md",
+}
 READ = ("get", "getenv", "pop", "setdefault")
 
 
