@@ -71,7 +71,7 @@ class Settings:
                 continue
             shown = variable if given is None else f"the parameter {field.name}"
             if field.name in RANGES:
-                values[field.name] = _number(shown, raw, *RANGES[field.name], whole=field.type == "int")
+                values[field.name] = number(shown, raw, *RANGES[field.name], whole=field.type == "int")
             else:
                 values[field.name] = _name(shown, str(raw))
         return cls(**values)  # type: ignore[arg-type]
@@ -106,7 +106,12 @@ class Settings:
         return int(self.dedupe_window_h * 3_600_000)
 
 
-def _number(shown: str, raw: float | str, least: float, most: float, *, whole: bool) -> float:
+def number(shown: str, raw: float | str, least: float, most: float, *, whole: bool) -> float:
+    """Read a number from its setting or parameter, which `shown` names.
+
+    Raises:
+        InputRejected: it is none, or outside of the range.
+    """
     kind = "whole number" if whole else "number"
     try:
         value = int(raw) if whole else float(raw)

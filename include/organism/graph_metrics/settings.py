@@ -1,0 +1,80 @@
+"""What can be configured about the graph metrics: one environment variable per field."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Final, Self
+
+from include.operations.errors import InputRejected
+from include.organism.settings import number
+
+RANGES: Final[dict[str, tuple[float, float]]] = {
+    # The task ends after 15 minutes.
+    "metrics_budget_s": (1, 600),
+    "metrics_threads": (0, 256),
+    "metrics_window_days": (0, 36_500),
+    "metrics_seed": (0, 2**31 - 1),
+}
+
+
+class Distance(StrEnum):
+    """How long a tie is on a shortest path."""
+
+    HOPS = "hops"
+    STRENGTH = "strength"
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSettings:
+    """Settings of the graph metrics; ``ORGANISM_<FIELD>`` in the environment overrides a default.
+
+    Attributes:
+        metrics_budget_s: seconds that betweenness may take; beyond, it is estimated from the sources done by then.
+        metrics_threads: threads that work at once; 0: as many as this process may use cores.
+        metrics_window_days: a tie counts as active for so long after its last interaction; 0: for ever.
+        metrics_seed: of the order of sources and of the communities.
+        metrics_distance: `hops`, or `strength`: stronger ties are shorter.
+    """
+
+    metrics_budget_s: float = 180.0
+    metrics_threads: int = 0
+    metrics_window_days: float = 28.0
+    metrics_seed: int = 42
+    metrics_distance: Distance = Distance.HOPS
+
+    @classmethod
+    def from_env(cls, **overrides: float | str | None) -> Self:
+        """Defaults, then the environment, then `overrides` (those that are not None).
+
+        Raises:
+            InputRejected: a value makes no sense; the message names the variable.
+        """
+        values: dict[str, float | Distance] = {}
+        for field in fields(cls):
+            given = overrides.get(field.name)
+            variable = f"ORGANISM_{field.name.upper()}"
+            raw = os.environ.get(variable) if given is None else given
+            if raw is None:
+                continue
+            shown = variable if given is None else f"the parameter {field.name}"
+            if field.name in RANGES:
+                values[field.name] = number(shown, raw, *RANGES[field.name], whole=field.type == "int")
+            else:
+                values[field.name] = _distance(shown, str(raw))
+        return cls(**values)  # type: ignore[arg-type]
+
+    @property
+    def threads(self) -> int:
+        """Threads to work with."""
+        return self.metrics_threads or len(os.sched_getaffinity(0))
+
+
+def _distance(shown: str, text: str) -> Distance:
+    try:
+        return Distance(text)
+    except ValueError:
+        raise InputRejected(
+            f"{shown} is none of {', '.join(Distance)}.", what_to_do=f"correct {shown}, or leave it out"
+        ) from None
