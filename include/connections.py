@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from include.operations.scrub import register_secrets
 
 if TYPE_CHECKING:
+    import httpx
     import neo4j
     import psycopg
     import redis
@@ -26,6 +27,7 @@ NEO4J = "organism_neo4j"
 WAREHOUSE = "warehouse"
 METADATA = "airflow_metadata"
 SALESFORCE = "salesforce"
+INTERVENTIONS = "interventions"
 
 _CONNECT_S = 5
 _POOL_NEO4J = 20
@@ -35,6 +37,7 @@ _POOL_REDIS = 50
 _ACQUIRE_REDIS_S = 2
 # The longest a server may take over one reply. A page of 10,000 entries takes 0.1 s.
 _REDIS_REPLY_S = 20
+_ACTION_REPLY_S = 20.0
 # A query of the warehouse takes seconds; a transaction nobody goes on with holds its locks no longer than this.
 _STATEMENT_S = 600
 # For what is done beside the work and must not hold it up: connecting, and each reply.
@@ -134,6 +137,25 @@ def salesforce(conn_id: str = SALESFORCE) -> Iterator[Salesforce]:
         if call.probing:
             client.login()
             call.reached()
+        yield client
+
+
+@contextmanager
+def action_systems(conn_id: str = INTERVENTIONS) -> Iterator[httpx.Client]:
+    """A client of calendar and task system: base URL, the connection's password as bearer token, time-outs.
+
+    Each request is guarded by itself (include/organism/interventions/action_systems.py).
+    """
+    import httpx
+
+    found = _connection(conn_id)
+    host = found.host or "localhost"
+    address = host if "://" in host else f"{found.schema or 'http'}://{host}"
+    with httpx.Client(
+        base_url=f"{address}:{found.port}" if found.port else address,
+        headers={"Authorization": f"Bearer {found.password or ''}"},
+        timeout=httpx.Timeout(_ACTION_REPLY_S, connect=_CONNECT_S),
+    ) as client:
         yield client
 
 

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from local import envfile
 from local.files import read_json
 from local.salesforce.settings import CONNECTION as SALESFORCE
-from local.simulators.settings import SENTRY, SLACK, SMTP
+from local.simulators.settings import ACTIONS, SENTRY, SLACK, SMTP
 
 METADATA = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 WAREHOUSE = "AIRFLOW_CONN_WAREHOUSE"
@@ -34,6 +34,7 @@ _KEPT_SECRET = {
     SLACK: "alert-sink.slack_token",
     SMTP: "alert-sink.smtp_password",
     SENTRY: "alert-sink.sentry_key",
+    ACTIONS: "alert-sink.actions_token",
     SALESFORCE: "salesforce.consumer_secret",
 }
 # Which variables stand for which part.
@@ -52,7 +53,7 @@ SERVERS = {
     "metadata": (METADATA, 5432),
 }
 # Settings of the pipelines, of backups and of housekeeping: programs that attach later must see the same.
-_OTHERS = ("ORGANISM_", "BACKUP_", "UPKEEP_")
+_OTHERS = ("ORGANISM_", "INTERVENTION_", "BACKUP_", "UPKEEP_")
 
 
 class Presets:

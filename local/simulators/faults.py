@@ -15,6 +15,7 @@ _HTTP = {"ok", "hang", "rate_limit", "server_error", "reset", "drop", "lose_repl
 MODES: dict[str, set[str]] = {
     "slack": {*_HTTP, "error", "invalid_auth"},
     "sentry": {*_HTTP, "refuse"},
+    "actions": {*_HTTP, "refuse"},
     "smtp": {"ok", "hang", "drop", "lose_reply", "refuse_login", "reject_recipient", "temporary"},
 }
 

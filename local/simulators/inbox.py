@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 # The newest ones of each kind are kept: so many, and at most so many bytes (a file or a mail can hold pictures).
-LIMITS = {"slack": 500, "email": 200, "sentry": 200, "file": 20}
+LIMITS = {"slack": 500, "email": 200, "sentry": 200, "file": 20, "action": 20_000}
 MOST_BYTES = 20_000_000
 # The journal is rewritten when it is twice as long as what it holds, and by this much.
 REWRITE_BYTES = 1_000_000

@@ -10,7 +10,7 @@ from local.simulators.settings import SECRETS, Settings
 
 
 class AlertSinkServer(SimulatorServer):
-    """Slack, a mail server and Sentry in one process."""
+    """Slack, a mail server, Sentry, a calendar and a task system in one process."""
 
     name: ClassVar[str] = "alert-sink"
     package: ClassVar[str] = "local.simulators"
@@ -33,7 +33,7 @@ class AlertSinkServer(SimulatorServer):
 
     @property
     def connections(self) -> dict[str, str]:
-        """AIRFLOW_CONN_SLACK_ALERTS, AIRFLOW_CONN_SMTP_ALERTS and AIRFLOW_CONN_SENTRY."""
+        """AIRFLOW_CONN_SLACK_ALERTS, AIRFLOW_CONN_SMTP_ALERTS, AIRFLOW_CONN_SENTRY and AIRFLOW_CONN_INTERVENTIONS."""
         return self.settings.connections()
 
     def _prepare(self) -> None:

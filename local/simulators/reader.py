@@ -31,7 +31,7 @@ class Reader:
             web.get("/health", self._health),
             web.get("/", self._keyed(self._page)),
             web.get("/inbox/version", self._keyed(self._version)),
-            web.get(r"/inbox/{kind:slack|email|sentry}.json", self._keyed(self._entries)),
+            web.get(r"/inbox/{kind:slack|email|sentry|action}.json", self._keyed(self._entries)),
             web.get("/inbox/requests.json", self._keyed(self._requests)),
             web.get("/inbox/files/{id}", self._keyed(self._file)),
             web.get("/faults", self._keyed(self._chosen)),

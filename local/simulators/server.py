@@ -1,4 +1,4 @@
-"""The process: one HTTP server for Slack, Sentry and the reader, one SMTP server, on loopback."""
+"""The process: one HTTP server for Slack, Sentry, calendar and tasks, and the reader, one SMTP server, on loopback."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from local.simulators.actions import Actions
 from local.simulators.faults import Faults
 from local.simulators.inbox import Inbox
 from local.simulators.mail import Mail
@@ -39,6 +40,7 @@ class Simulators:
         app = web.Application(client_max_size=MOST_BYTES)
         app.add_routes(Slack(self.settings, Workspace(self.inbox), self.faults).routes())
         app.add_routes(Sentry(self.settings, self.inbox, self.faults).routes())
+        app.add_routes(Actions(self.settings, self.inbox, self.faults).routes())
         app.add_routes(Reader(self.settings, self.inbox, self.faults).routes())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
         await self._runner.setup()

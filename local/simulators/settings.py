@@ -18,6 +18,7 @@ MAIL_TO = "on-call@localhost"
 PROJECT = 1
 # The variables of the connections, and of the page where a person reads what arrived.
 SLACK, SMTP, SENTRY = "AIRFLOW_CONN_SLACK_ALERTS", "AIRFLOW_CONN_SMTP_ALERTS", "AIRFLOW_CONN_SENTRY"
+ACTIONS = "AIRFLOW_CONN_INTERVENTIONS"
 INBOX = "ALERT_INBOX_URL"
 
 
@@ -46,6 +47,7 @@ SECRETS: dict[str, Callable[[], str]] = {
     "smtp_password": lambda: secrets.token_hex(24),
     "sentry_key": lambda: secrets.token_hex(16),
     "reader_key": lambda: secrets.token_hex(16),
+    "actions_token": lambda: secrets.token_hex(24),
 }
 
 
@@ -63,6 +65,7 @@ class Settings(SettingsFile):
     smtp_password: str
     sentry_key: str
     reader_key: str
+    actions_token: str
     journal: str = ""
     certificate: str = ""
 
@@ -94,7 +97,7 @@ class Settings(SettingsFile):
 
     # --- Airflow connections ---------------------------------------------------------------------
     def connections(self) -> dict[str, str]:
-        """Return the three connection variables, as Airflow's own hooks and our alert channels read them."""
+        """Return the connection variables, as Airflow's hooks, our alert channels and the interventions read them."""
         mail = {
             "from_email": MAIL_FROM,
             "to_email": MAIL_TO,
@@ -112,6 +115,7 @@ class Settings(SettingsFile):
             SMTP: _url("smtp", MAIL_LOGIN, self.smtp_password, self.smtp_port, mail),
             # A DSN holds a key: as a password it is masked in Airflow's logs.
             SENTRY: f"generic://:{quote(self.sentry_dsn, safe='')}@",
+            ACTIONS: f"http://:{self.actions_token}@{HOST}:{self.http_port}",
         }
 
     def webhook_connection(self) -> str:

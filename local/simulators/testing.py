@@ -14,7 +14,7 @@ from urllib.error import HTTPError
 from urllib.parse import parse_qs, urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
-from local.simulators.settings import INBOX, SECRETS, SENTRY, SLACK, SMTP, Settings
+from local.simulators.settings import ACTIONS, INBOX, SECRETS, SENTRY, SLACK, SMTP, Settings
 
 Entries = list[dict[str, Any]]
 
@@ -29,7 +29,7 @@ class AlertSink:
         self._certificate = "" if certificate is None else str(certificate)
         self._thread: _Thread | None = None
         self._root = self._key = ""
-        # Variables of the three connections: AIRFLOW_CONN_SLACK_ALERTS, _SMTP_ALERTS, _SENTRY.
+        # Variables of the connections: AIRFLOW_CONN_SLACK_ALERTS, _SMTP_ALERTS, _SENTRY, _INTERVENTIONS.
         self.connections: dict[str, str] = {}
 
     @classmethod
@@ -37,7 +37,7 @@ class AlertSink:
         """Read and steer the simulators of a running system, given its variables."""
         sink = cls()
         sink._attach(env[INBOX])
-        sink.connections = {name: env[name] for name in (SLACK, SMTP, SENTRY) if name in env}
+        sink.connections = {name: env[name] for name in (SLACK, SMTP, SENTRY, ACTIONS) if name in env}
         return sink
 
     def __enter__(self) -> Self:
@@ -84,6 +84,15 @@ class AlertSink:
         found: Entries = self._json("GET", "/inbox/sentry.json")
         return found
 
+    def actions(self) -> Entries:
+        """Return the actions in calendars and task lists, oldest first.
+
+        Of each: system, asked (person, action, parameters), state, revision, captured, effects (how often it took
+        effect or was cancelled), at (seconds since 1970).
+        """
+        found: Entries = self._json("GET", "/inbox/action.json")
+        return found
+
     def file(self, file_id: str) -> bytes:
         """Return the content of a file that was uploaded to Slack."""
         return self._send("GET", f"/inbox/files/{file_id}")
@@ -103,7 +112,7 @@ class AlertSink:
 
     # --- steering --------------------------------------------------------------------------------
     def behave(self, service: str, mode: str = "ok", **options: Any) -> None:
-        """Choose how `slack`, `smtp` or `sentry` behaves; modes and options: local/simulators/faults.py.
+        """Choose how `slack`, `smtp`, `sentry` or `actions` behaves; modes and options: local/simulators/faults.py.
 
         Raises ValueError for a mode or an option that is not known.
         """

@@ -1,10 +1,12 @@
 """A warehouse with its schema, and the connection of it that the code opens."""
 
+import neo4j
 import psycopg
 import pytest
 
 from include.warehouse import schema
 from tests.cli_runner import cli
+from tests.integration.interventions.world import World
 
 __all__ = ["cli"]
 
@@ -34,3 +36,15 @@ def database(migrated, postgres_server, monkeypatch):
 def connection(database):
     with psycopg.connect(database) as connection:
         yield connection
+
+
+@pytest.fixture
+def world(database, neo4j_server, alert_sink, monkeypatch):
+    """People, metrics, and calendars; nothing stops actions."""
+    monkeypatch.setenv("AIRFLOW_CONN_ORGANISM_NEO4J", neo4j_server.url)
+    monkeypatch.setenv("AIRFLOW_CONN_INTERVENTIONS", alert_sink.connections["AIRFLOW_CONN_INTERVENTIONS"])
+    monkeypatch.setenv("AIRFLOW_VAR_INTERVENTIONS_ENABLED", "true")
+    with neo4j.GraphDatabase.driver(neo4j_server.uri, auth=neo4j_server.auth) as driver:
+        world = World(database, driver)
+        world.fill()
+        yield world

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from local.simulators.settings import SENTRY, SLACK, SMTP
+from local.simulators.settings import ACTIONS, SENTRY, SLACK, SMTP
 from local.simulators.slack_messages import CHANNELS
 from local.simulators.testing import AlertSink
 
@@ -64,4 +64,4 @@ def test_smtp_hook(connections: AlertSink) -> None:
 def test_the_sentry_connection_holds_the_dsn_where_airflow_masks_it(connections: AlertSink) -> None:
     found = connection("sentry")
     assert found.password == connections.settings.sentry_dsn
-    assert set(connections.connections) == {SLACK, SMTP, SENTRY}
+    assert set(connections.connections) == {SLACK, SMTP, SENTRY, ACTIONS}
