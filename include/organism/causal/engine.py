@@ -36,8 +36,8 @@ class Profile:
     """Of each column of numbers: near enough to take off before squaring."""
 
 
-class Panel(Protocol):
-    """A panel that an engine has at hand."""
+class Sums(Protocol):
+    """What the regressions need of a panel."""
 
     @property
     def profile(self) -> Profile:
@@ -51,6 +51,10 @@ class Panel(Protocol):
     def scores(self, designs: Sequence[Design], excluded: NDArray[np.bool_]) -> list[Scores]:
         """The second pass, for several designs at once."""
         ...
+
+
+class Panel(Sums, Protocol):
+    """A panel that an engine has at hand."""
 
     def sample(self, rows: int, seed: int) -> pl.DataFrame:
         """About so many complete rows, whole people by chance (the seed's), all of them if there are no more."""

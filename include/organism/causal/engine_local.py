@@ -46,6 +46,35 @@ class LocalEngine:
         yield LocalPanel(complete(lazy(source), spec), spec, self._part_bytes)
 
 
+class ArrayPanel:
+    """A panel of numpy arrays: complete, finite rows."""
+
+    def __init__(
+        self, person: NDArray[np.int64], period: NDArray[np.int64], values: NDArray[np.float64], *, single: bool = False
+    ) -> None:
+        self._single = single
+        known, place = np.unique(period, return_inverse=True)
+        self._arrays = person, place, values
+        means = values.mean(axis=0) if len(values) else np.zeros(values.shape[1])
+        self.profile = Profile(len(values), 0, 0, tuple(known.tolist()), means)
+        self._kept: tuple[bytes, People] | None = None
+
+    def moments(self, excluded: NDArray[np.bool_]) -> Moments:
+        """The first pass."""
+        return kernels.moments(self._people(excluded), len(excluded), self.profile.means)
+
+    def scores(self, designs: Sequence[Design], excluded: NDArray[np.bool_]) -> list[Scores]:
+        """The second pass."""
+        people = self._people(excluded)
+        return [kernels.scores(people, design) for design in designs]
+
+    def _people(self, excluded: NDArray[np.bool_]) -> People:
+        if self._kept is None or self._kept[0] != excluded.tobytes():
+            person, period, values = self._arrays
+            self._kept = excluded.tobytes(), kernels.people(person, period, values, None, excluded, self._single)
+        return self._kept[1]
+
+
 class LocalPanel:
     """A panel as a lazy frame with the columns `person`, `period`, perhaps `cluster`, and `n0`... the numbers."""
 
@@ -89,7 +118,7 @@ class LocalPanel:
         import polars as pl
 
         spec = self._spec
-        cluster = [pl.col("cluster").alias(spec.columns[2])] if len(spec.columns) > 2 + len(spec.numbers) else []
+        cluster = [pl.col("cluster").alias(spec.columns[2])] if len(spec.columns) > 2 + len(spec.given) else []
         numbers = [pl.col(short).alias(name) for short, name in zip(self._numbers, spec.numbers, strict=True)]
         return frame.select(
             pl.col("person").alias(spec.person), pl.col("period").alias(spec.period), *cluster, *numbers
@@ -158,6 +187,7 @@ class LocalPanel:
             frame.select(self._numbers).to_numpy(order="c"),
             frame["cluster"].to_numpy() if self._spec.cluster is not None else None,
             excluded,
+            single=not self._spec.effects,
         )
 
 
@@ -195,7 +225,7 @@ def complete(rows: pl.LazyFrame, spec: PanelSpec) -> pl.LazyFrame:
             f"The column {spec.period} of the panel holds {period}, not whole numbers.",
             what_to_do="number the periods, so that consecutive ones differ by 1",
         )
-    for name in spec.numbers:
+    for name in spec.given:
         if not (schema[name].is_numeric() or schema[name] == pl.Boolean):
             raise InputRejected(
                 f"The column {name} of the panel holds {schema[name]}, not numbers.",
@@ -204,5 +234,10 @@ def complete(rows: pl.LazyFrame, spec: PanelSpec) -> pl.LazyFrame:
     columns = [pl.col(spec.person).alias("person"), pl.col(spec.period).cast(pl.Int64).alias("period")]
     if spec.cluster is not None:
         columns.append(pl.col(spec.cluster).cast(pl.String).alias("cluster"))
-    numbers = [pl.col(name).cast(pl.Float64).fill_nan(None).alias(f"n{i}") for i, name in enumerate(spec.numbers)]
-    return rows.select(*columns, *numbers)
+    numbers = [pl.col(name).cast(pl.Float64).fill_nan(None).alias(f"n{i}") for i, name in enumerate(spec.given)]
+    given = rows.select(*columns, *numbers)
+    result = given
+    for place, shift in enumerate(spec.shifts, start=len(spec.given)):
+        other = given.select("person", pl.col("period") - shift, pl.col("n1").alias(f"n{place}"))
+        result = result.join(other, on=["person", "period"], how="left", nulls_equal=False)
+    return result

@@ -26,7 +26,7 @@ _BLOCK = 32_768
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Rows of whole people, sorted by person; people with a single row are left out, since they say nothing."""
+    """Rows of whole people, sorted by person."""
 
     starts: Ints
     """First row of each person, and the number of rows at the end: people + 1 numbers."""
@@ -132,8 +132,9 @@ def people(
     values: Floats,
     cluster: NDArray[Any] | None = None,
     excluded: NDArray[np.bool_] | None = None,
+    single: bool = False,
 ) -> People:
-    """Sort rows by person and leave out people with one row, and periods that are `excluded` (T flags)."""
+    """Sort rows by person; leave out `excluded` periods (T flags) and, unless `single`, people with one row."""
     if excluded is not None and excluded.any():
         kept = ~excluded[period]
         person, period, values = person[kept], period[kept], values[kept]
@@ -144,7 +145,7 @@ def people(
         cluster = None if cluster is None else cluster[order]
     first = np.flatnonzero(np.diff(person, prepend=person[:1] - 1))
     counts = np.diff(first, append=len(person))
-    if np.any(counts == 1):
+    if not single and np.any(counts == 1):
         kept = np.repeat(counts > 1, counts)
         period, values = period[kept], values[kept]
         cluster = None if cluster is None else cluster[kept]

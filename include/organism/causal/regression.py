@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from include.organism.causal import solve
-from include.organism.causal.engine import Panel
+from include.organism.causal.engine import Sums
 from include.organism.causal.inference import crv1, from_error
 from include.organism.causal.kernels import Design, Moments, Scores
 from include.organism.causal.spec import Fit, Limits, PanelSpec, Refused
@@ -32,19 +32,23 @@ class _Solved(NamedTuple):
 
 
 def estimate(
-    panel: Panel,
+    panel: Sums,
     spec: PanelSpec,
     engine: str,
     *,
-    methods: Sequence[str] = (WITHIN, POOLED),
+    methods: Sequence[str] | None = None,
     limits: Limits | None = None,
 ) -> dict[str, Fit | Refused]:
-    """Estimate by each method; a refusal of the whole panel is the answer of each method."""
+    """Estimate by each method (default: both, or the pooled one when the specification has no effects).
+
+    A refusal of the whole panel is the answer of each method.
+    """
     limits = limits or Limits()
-    refused = _refusal(panel, limits)
+    methods = methods or ((WITHIN, POOLED) if spec.effects else (POOLED,))
+    refused = _refusal(panel, spec, limits)
     if refused is not None:
         return dict.fromkeys(methods, refused)
-    moments, excluded = _moments(panel)
+    moments, excluded = _moments(panel, spec)
     refused = _refusal_of(moments, spec, limits)
     if refused is not None:
         return dict.fromkeys(methods, refused)
@@ -66,7 +70,7 @@ def estimate(
     return {method: answers[method] for method in methods}
 
 
-def _refusal(panel: Panel, limits: Limits) -> Refused | None:
+def _refusal(panel: Sums, spec: PanelSpec, limits: Limits) -> Refused | None:
     profile = panel.profile
     if profile.infinite:
         return Refused.because("not_finite", f"({profile.infinite:,} rows.)")
@@ -74,18 +78,18 @@ def _refusal(panel: Panel, limits: Limits) -> Refused | None:
         return Refused.because("no_rows", f"({profile.missing:,} rows are incomplete.)")
     if len(profile.periods) > limits.periods:
         return Refused.because("too_many_periods", f"({len(profile.periods):,}, at most {limits.periods:,}.)")
-    if len(profile.periods) < 2:
+    if spec.effects and len(profile.periods) < 2:
         return Refused.because("single_period")
     return None
 
 
-def _moments(panel: Panel) -> tuple[Moments, NDArray[np.bool_]]:
+def _moments(panel: Sums, spec: PanelSpec) -> tuple[Moments, NDArray[np.bool_]]:
     """The first pass; again without the periods in which a single row is left, as long as there are any."""
     excluded = np.zeros(len(panel.profile.periods), dtype=bool)
     while True:
         moments = panel.moments(excluded)
         single = moments.period_rows == 1
-        if not single.any():
+        if not single.any() or not spec.effects:
             return moments, excluded
         excluded = excluded | single
 
@@ -95,10 +99,12 @@ def _refusal_of(moments: Moments, spec: PanelSpec, limits: Limits) -> Refused | 
         return Refused.because("duplicate_rows", f"({moments.duplicates:,} rows too many.)")
     if not moments.rows:
         return Refused.because("single_period")
-    unknowns = moments.people + int(np.count_nonzero(moments.period_rows)) - 1 + len(spec.numbers) - 1
+    unknowns = len(spec.numbers)
+    if spec.effects:
+        unknowns += moments.people + int(np.count_nonzero(moments.period_rows)) - 2
     if moments.rows <= unknowns:
         return Refused.because("too_few_rows", f"({moments.rows:,} rows, {unknowns:,} unknowns.)")
-    if not moments.varying:
+    if spec.effects and not moments.varying:
         return Refused.because("constant_treatment")
     if spec.cluster is None and moments.people < limits.clusters:
         return _few_clusters(moments.people, limits)
@@ -110,7 +116,7 @@ def _few_clusters(clusters: int, limits: Limits) -> Refused:
 
 
 def _refine(
-    panel: Panel, designs: dict[str, Design], excluded: NDArray[np.bool_], rows: int
+    panel: Sums, designs: dict[str, Design], excluded: NDArray[np.bool_], rows: int
 ) -> dict[str, tuple[Design, Scores]]:
     """The second pass. Coefficients that X'e says are not yet exact are corrected, and the pass is done again."""
     done: dict[str, tuple[Design, Scores]] = {}
@@ -131,9 +137,7 @@ def _refine(
     return done
 
 
-def _fit(
-    engine: str, spec: PanelSpec, panel: Panel, moments: Moments, solved: _Solved, limits: Limits
-) -> Fit | Refused:
+def _fit(engine: str, spec: PanelSpec, panel: Sums, moments: Moments, solved: _Solved, limits: Limits) -> Fit | Refused:
     made, sums, normal = solved.design, solved.sums, solved.normal
     periods = int(np.count_nonzero(moments.period_rows))
     clusters, meat, weight_squared = moments.people, sums.meat, sums.weight_squared
@@ -149,7 +153,10 @@ def _fit(
         return Refused.because(
             "few_contribute", f"(As if {effective:,.1f} people, at least {limits.contributing:,.0f}.)"
         )
-    covariance = crv1(solve.inverse(sums.gram[1:, 1:]), meat, rows=moments.rows, clusters=clusters, unknowns=unknowns)
+    bread = solve.inverse(sums.gram[1:, 1:])
+    covariance = crv1(bread, meat, rows=moments.rows, clusters=clusters, unknowns=unknowns)
+    effects = moments.people + periods - 1 if solved.method == WITHIN else 1
+    freedom = moments.rows - len(made.beta) - effects
     means = panel.profile.means + moments.total / moments.rows
     return Fit(
         method=solved.method,
@@ -175,6 +182,7 @@ def _fit(
         outcome_mean=float(means[0]),
         r2=1.0 - sums.residual / float(sums.gram[0, 0]),
         gram=sums.gram,
+        classical_error=float(np.sqrt(sums.residual / freedom * bread[0, 0])),
         unknowns=unknowns,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -23,6 +23,8 @@ REASONS: Final[dict[str, str]] = {
     "collinear_treatment": "The confounders determine the treatment, so that their effects cannot be told apart.",
     "few_contribute": "The estimate rests on too few people: those whose treatment changed.",
     "no_leads": "Too few people are seen in consecutive periods for a look at later treatment.",
+    "no_confounders": "There are no confounders to adjust for more flexibly: the second engine has nothing to add.",
+    "not_estimated": "The change is one of something whose effect could not be estimated.",
 }
 
 
@@ -67,6 +69,11 @@ class PanelSpec:
     period: str = "period"
     cluster: str | None = None
     """Errors are clustered by this column; None: by person."""
+    effects: bool = True
+    """Whether people are compared with themselves. False: a cross-section, which compares people with each other; only
+    the pooled regression is made then, and people who are seen once count, too."""
+    shifts: tuple[int, ...] = ()
+    """The treatment of other periods as further regressors: 1 is the next period's, -1 the last one's."""
 
     def __post_init__(self) -> None:
         used = [self.person, self.period, *self.numbers]
@@ -78,19 +85,23 @@ class PanelSpec:
 
     @property
     def numbers(self) -> tuple[str, ...]:
-        """The outcome, the treatment, the confounders: the order of the columns in all sums."""
+        """The outcome, the treatment, the confounders, the shifted treatment: the order of the columns in all sums."""
+        return (*self.given, *(self.shifted(shift) for shift in self.shifts))
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Those of `numbers` that are columns of the panel."""
         return (self.outcome, self.treatment, *self.confounders)
+
+    def shifted(self, shift: int) -> str:
+        """The name of the treatment of another period."""
+        return f"{self.treatment}{shift:+d}"
 
     @property
     def columns(self) -> tuple[str, ...]:
         """All columns that are read."""
-        cluster = () if self.cluster in {None, self.person, self.period, *self.numbers} else (str(self.cluster),)
-        return (self.person, self.period, *cluster, *self.numbers)
-
-    def with_confounders(self, *names: str) -> PanelSpec:
-        """The same with more confounders."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return PanelSpec(**values | {"confounders": (*self.confounders, *names)})
+        cluster = () if self.cluster in {None, self.person, self.period, *self.given} else (str(self.cluster),)
+        return (self.person, self.period, *cluster, *self.given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +159,8 @@ class Fit:
     """Share of the outcome's variance explained by the regressors, after person and period effects if there are any."""
     gram: Floats = field(repr=False, default_factory=lambda: np.zeros((0, 0)))
     """Cross products of the residualised outcome and regressors, outcome first."""
+    classical_error: float = 0.0
+    """Of the treatment, if errors were independent and alike: for comparison with old tables."""
     unknowns: int = 0
     """Unknowns counted in N - k: regressors and effects (with people nested in clusters: periods only)."""
 
