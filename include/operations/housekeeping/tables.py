@@ -1,8 +1,9 @@
 """How long the rows of our own tables are kept.
 
-They are deleted in batches of a transaction each. Only the measurements of people are partitioned (include/organism/
-metric_store/layout.py): of the others the largest gets a few thousand rows a day, and a partition's key would have to be
-part of every primary key that makes a repeated write harmless (docs/decisions/0013-backups-and-retention.md).
+They are deleted in batches of a transaction each. Only the measurements of people are partitioned
+(include/organism/metric_store/layout.py): of the others the largest gets a few thousand rows a day, and a partition's
+key would have to be part of every primary key that makes a repeated write harmless
+(docs/decisions/0013-backups-and-retention.md).
 """
 
 from __future__ import annotations

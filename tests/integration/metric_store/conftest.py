@@ -1,6 +1,6 @@
-"""An empty warehouse for each test: on the session's PostgreSQL, and on a TimescaleDB where one is given.
+"""A warehouse that is empty for each test: on the session's PostgreSQL, and on a TimescaleDB where one is given.
 
-`TIMESCALEDB_TEST_URL` names a server with the extension, as a superuser (scripts/timescaledb.sh makes one); every test
+`TIMESCALEDB_TEST_URL` names a server with the extension, as a superuser (local/timescaledb.sh makes one); every test
 of this folder then runs a second time on it.
 """
 
@@ -13,46 +13,51 @@ from psycopg import sql
 from include.warehouse import schema
 
 _TIMESCALE = os.environ.get("TIMESCALEDB_TEST_URL")
+_NAME = "metric_test"
+_TABLES = """
+select c.oid::regclass::text, c.relispartition from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where n.nspname = 'organism' and c.relkind in ('r', 'p') order by 1
+"""
 
 
 @pytest.fixture(scope="session")
-def metric_template(postgres_server):
-    """The warehouse's newest schema (once a session)."""
-    url = postgres_server.create_database("metric_template")
+def plain_store(postgres_server):
+    """The warehouse's newest schema on a plain PostgreSQL (once a session)."""
+    return _upgraded(postgres_server.create_database(_NAME))
+
+
+@pytest.fixture(scope="session")
+def timescale_store():
+    """The same on a TimescaleDB (once a session)."""
+    with psycopg.connect(_TIMESCALE, autocommit=True) as connection:
+        connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(_NAME)))
+        # The extension's launcher looks into template1.
+        connection.execute(sql.SQL("create database {} template template0").format(sql.Identifier(_NAME)))
+    url = f"{_TIMESCALE.rpartition('/')[0]}/{_NAME}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("create extension if not exists timescaledb")
+    return _upgraded(url)
+
+
+def _upgraded(url):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIRFLOW_CONN_WAREHOUSE", url.replace("postgresql://", "postgres://"))
-        schema.upgrade()
-    return "metric_template"
-
-
-@pytest.fixture(params=["plain", *(["timescale"] if _TIMESCALE else [])])
-def store_url(request, postgres_server, monkeypatch):
-    """An empty warehouse behind the connection id `warehouse`."""
-    if request.param == "plain":
-        template = request.getfixturevalue("metric_template")
-        url = postgres_server.url_of("metric_test", "warehouse")
-        admin = postgres_server.admin_url
-        _recreate(admin, "metric_test", template, "warehouse")
-    else:
-        admin, url = _TIMESCALE, _TIMESCALE.rpartition("/")[0] + "/metric_test"
-        _recreate(admin, "metric_test", "template1", "current_user")
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute("create extension if not exists timescaledb")
-    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", url.replace("postgresql://", "postgres://"))
-    if request.param == "timescale":
         schema.upgrade()
     return url
 
 
-def _recreate(admin_url, name, template, owner):
-    names = {
-        "name": sql.Identifier(name),
-        "template": sql.Identifier(template),
-        "owner": sql.SQL("current_user") if owner == "current_user" else sql.Identifier(owner),
-    }
-    with psycopg.connect(admin_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("drop database if exists {name} with (force)").format(**names))
-        connection.execute(sql.SQL("create database {name} template {template} owner {owner}").format(**names))
+@pytest.fixture(params=["plain", *(["timescale"] if _TIMESCALE else [])])
+def store_url(request, monkeypatch):
+    """An empty warehouse behind the connection id `warehouse`."""
+    url = request.getfixturevalue(f"{request.param}_store")
+    with psycopg.connect(url) as connection:
+        tables = connection.execute(_TABLES).fetchall()
+        for name in [name for name, partition in tables if partition]:
+            connection.execute(f"drop table {name}")
+        whole = ", ".join(name for name, partition in tables if not partition)
+        connection.execute(f"truncate {whole} restart identity")
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", url.replace("postgresql://", "postgres://"))
+    return url
 
 
 @pytest.fixture
