@@ -7,7 +7,7 @@
 | `check_...` | restores a dump into a scratch database and compares every table; reads an export back |
 | `remove_old_backups` | after 30 days, but never a source's newest good one |
 | `clean_metadata` | `airflow db clean` up to what the statistics have counted |
-| `prune_tables` | old rows of our own tables |
+| `prune_tables` | old rows of our own tables, old partitions of the measurements; makes those to come |
 | `trim_stream` | stream entries behind the graph's watermark that no group has to read |
 | `prune_logs`, `prune_state` | old log files, not those of a run that goes on; what demos have left |
 

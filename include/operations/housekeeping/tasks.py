@@ -69,14 +69,18 @@ def clean_metadata(params: dict[str, Any]) -> Manifest:
 
 
 def prune_tables() -> Manifest:
-    """Delete rows of our own tables that are past their time."""
+    """Delete rows of our own tables that are past their time; drop old partitions and make those to come."""
     from include.connections import warehouse
     from include.operations.housekeeping import tables
+    from include.organism.metric_store import retention
 
     with warehouse() as connection:
         deleted = tables.prune_tables(connection)
+    with warehouse() as connection:
+        measurements = retention.keep(connection)
     log_event(log, "tables_pruned", rows=sum(deleted.values()), tables=len(deleted))
-    return {"deleted": deleted}
+    log_event(log, "measurements_pruned", **measurements)
+    return {"deleted": deleted, "measurements": measurements}
 
 
 def trim_stream() -> Manifest:

@@ -14,9 +14,14 @@ from include.warehouse import schema
 
 _TIMESCALE = os.environ.get("TIMESCALEDB_TEST_URL")
 _NAME = "metric_test"
-_TABLES = """
-select c.oid::regclass::text, c.relispartition from pg_class c join pg_namespace n on n.oid = c.relnamespace
-where n.nspname = 'organism' and c.relkind in ('r', 'p') order by 1
+_PARTITIONS = """
+select c.oid::regclass::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where n.nspname = 'organism' and relispartition and relkind = 'r'
+"""
+_TRUNCATE = """
+truncate organism.metric_run, organism.employee_metrics, organism.employee_metrics_hourly,
+  organism.employee_metrics_daily, organism.team_metrics, organism.team_cohort, organism.privacy_choice,
+  organism.privacy_request, organism.burnout_assessment
 """
 
 
@@ -51,11 +56,9 @@ def store_url(request, monkeypatch):
     """An empty warehouse behind the connection id `warehouse`."""
     url = request.getfixturevalue(f"{request.param}_store")
     with psycopg.connect(url) as connection:
-        tables = connection.execute(_TABLES).fetchall()
-        for name in [name for name, partition in tables if partition]:
+        connection.execute(_TRUNCATE)
+        for (name,) in connection.execute(_PARTITIONS).fetchall():
             connection.execute(f"drop table {name}")
-        whole = ", ".join(name for name, partition in tables if not partition)
-        connection.execute(f"truncate {whole} restart identity")
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", url.replace("postgresql://", "postgres://"))
     return url
 
