@@ -1,0 +1,88 @@
+"""What the page shows of people: a histogram whose every bar holds enough of them, and published figures of teams."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import psycopg
+    from numpy.typing import NDArray
+
+# A bar with fewer would show single people at the edges; the floor for burnout, and so for all of this page.
+LEAST: Final = 10
+_BARS: Final = 24
+
+_VALUES: Final = "select {} from organism.current_metrics where {} is not null"
+_TEAMS: Final = """
+select team, metric, mean from organism.team_metrics
+where audience = 'everyone' and team <> '' and measured_at = (
+    select max(measured_at) from organism.team_metrics where measured_at <= %s)
+order by team, metric
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Bars of a distribution.
+
+    Attributes:
+        edges: one more than bars, in order; empty when there are too few people for two bars.
+        counts: people of each bar, at least `least`.
+        people: all people.
+        least: what a bar must hold.
+    """
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+    people: int
+    least: int = LEAST
+
+
+@dataclass(frozen=True, slots=True)
+class TeamTable:
+    """Published means: `values[team][metric]`, NaN where suppressed."""
+
+    teams: tuple[str, ...]
+    metrics: tuple[str, ...]
+    values: tuple[tuple[float, ...], ...]
+
+
+def histogram(values: NDArray[np.float64], least: int = LEAST) -> Histogram:
+    """Bars of equal width, each joined with its right neighbours until it holds `least` people."""
+    if len(values) < 2 * least:
+        return Histogram((), (), len(values), least)
+    raw, borders = np.histogram(values, bins=_BARS)
+    edges, counts, waiting = [float(borders[0])], [], 0
+    for border, count in zip(borders[1:], raw, strict=True):
+        waiting += int(count)
+        if waiting >= least:
+            edges.append(float(border))
+            counts.append(waiting)
+            waiting = 0
+    # The rest is too small a bar of its own.
+    edges[-1] = float(borders[-1])
+    counts[-1] += waiting
+    return Histogram(tuple(edges), tuple(counts), len(values), least)
+
+
+def current(connection: psycopg.Connection, metric: str) -> Histogram:
+    """Distribution of a metric in the newest complete run."""
+    from psycopg import sql
+
+    name = sql.Identifier(metric)
+    rows = connection.execute(sql.SQL(_VALUES).format(name, name)).fetchall()
+    return histogram(np.array([row[0] for row in rows], dtype=np.float64))
+
+
+def teams(connection: psycopg.Connection, measured_at: datetime) -> TeamTable:
+    """Means of the newest publication up to a moment; what is suppressed there stays so."""
+    rows = connection.execute(_TEAMS, [measured_at]).fetchall()
+    means = {(team, metric): float("nan") if mean is None else float(mean) for team, metric, mean in rows}
+    names = tuple(sorted({team for team, _ in means}))
+    metrics = tuple(sorted({metric for _, metric in means}))
+    values = tuple(tuple(means.get((team, metric), float("nan")) for metric in metrics) for team in names)
+    return TeamTable(names, metrics, values)
