@@ -27,6 +27,20 @@ METRICS: Final = (
 MANAGER: Final = "is_manager"
 OUTCOMES: Final = (BURNOUT, *METRICS)
 CONFOUNDERS: Final = (*METRICS, MANAGER)
+_SCENARIO: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["name", "column", "how", "amount"],
+    "additionalProperties": False,
+    "properties": {
+        "name": {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,49}$"},
+        "column": {"type": "string", "enum": list(CONFOUNDERS)},
+        "how": {"type": "string", "enum": ["multiply", "add", "set", "cap"]},
+        "amount": {"type": "number"},
+        "top": {"type": "integer", "minimum": 1},
+        "by": {"type": "string", "enum": list(CONFOUNDERS)},
+        "unless": {"type": "string", "enum": list(CONFOUNDERS)},
+    },
+}
 _LONGEST_HISTORY: Final = timedelta(days=730)
 
 
@@ -61,6 +75,7 @@ class Question:
         teams: only these; none: all.
         managers: only managers, only others, or all.
         engine: local, spark or auto.
+        scenarios: changes to work out besides the built-in ones: `name`, and the fields of `counterfactual.Change`.
     """
 
     outcome: str = BURNOUT
@@ -73,6 +88,7 @@ class Question:
     teams: tuple[str, ...] = ()
     managers: Managers = Managers.ALL
     engine: str = "auto"
+    scenarios: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> Self:
@@ -92,6 +108,7 @@ class Question:
             teams=tuple(sorted(_once("teams", params["teams"]))),
             managers=Managers(params["managers"]),
             engine=params["engine"],
+            scenarios=tuple(params["scenarios"]),
         )
         if question.outcome in (*question.treatments, *question.confounders):
             raise InputRejected(
@@ -121,7 +138,7 @@ class Question:
 
     def as_json(self) -> dict[str, Any]:
         """The whole question, as it is stored."""
-        values = asdict(self) | {"version": VERSION}
+        values = asdict(self) | {"version": VERSION, "scenarios": [dict(given) for given in self.scenarios]}
         return {key: value.isoformat() if isinstance(value, date) else value for key, value in values.items()}
 
     @property
@@ -190,6 +207,12 @@ def schema() -> dict[str, dict[str, Any]]:
             "type": "string",
             "enum": ["auto", "local", "spark"],
             "description": "Where it is computed; auto: by rows and memory",
+        },
+        "scenarios": {
+            "default": [],
+            "type": "array",
+            "items": _SCENARIO,
+            "description": "Changes to work out: name, column, how (multiply, add, set, cap), amount, top, by, unless",
         },
     }
 

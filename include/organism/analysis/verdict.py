@@ -24,6 +24,7 @@ REASONS: Final[dict[str, str]] = {
     "no_clear_effect": "The interval holds zero: the data do not tell an effect from none.",
     "not_after_correction": "It is clear by itself, but not among this many questions asked of the same data.",
     "engines_disagree": "Double machine learning finds another effect: the answer hangs on how confounders act.",
+    "no_overlap": "The treatment varies too little within people, or for too few of them.",
     "no_second_engine": "Double machine learning gave no estimate to compare with.",
     "fragile": "A weak unobserved confounder would be enough to undo it.",
 }
@@ -56,6 +57,7 @@ class Evidence:
         placebo_p: p value of a treatment that cannot have worked; None: it could not be tried.
         lead_p: joint p value of later treatment; None: it could not be looked at.
         second: estimate of the second engine; None: it gave none.
+        second_applies: whether the second engine could differ at all: without confounders it has nothing to add.
         robustness_value: Cinelli and Hazlett's robustness value for the estimate itself, 0 to 1.
     """
 
@@ -64,6 +66,7 @@ class Evidence:
     placebo_p: float | None
     lead_p: float | None
     second: Effect | None
+    second_applies: bool
     robustness_value: float
 
 
@@ -84,7 +87,7 @@ def judge(evidence: Evidence) -> tuple[Verdict, list[str]]:
             ("no_clear_effect", SIGNIFICANT <= evidence.effect.p_value < SUGGESTIVE),
             ("not_after_correction", evidence.effect.p_value < SIGNIFICANT <= evidence.q_value),
             ("no_leads", evidence.lead_p is None),
-            ("no_second_engine", evidence.second is None),
+            ("no_second_engine", evidence.second_applies and evidence.second is None),
             ("engines_disagree", evidence.second is not None and _disagree(evidence.effect, evidence.second)),
             ("fragile", not evidence.robustness_value >= LEAST_ROBUSTNESS),
         )

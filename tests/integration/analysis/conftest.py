@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import psycopg
 import pytest
 
@@ -81,3 +82,46 @@ def history(warehouse):
     found = History(warehouse)
     found.make_room(NOW - timedelta(weeks=8), NOW)
     return found
+
+
+class Organisation:
+    """People whose burnout follows their contacts, as organism.md 10 has it, and a trait that drives both."""
+
+    def __init__(self, history: History, people: int, weeks: int, *, effect: float = 60.0, seed: int = 1) -> None:
+        rng = np.random.default_rng(seed)
+        self.people = [f"person-{number:03d}" for number in range(people)]
+        trait = rng.normal(size=people)
+        # Nobody is clipped at 0 or 100, so that the effect is the same for all.
+        degree = 0.35 + 0.05 * trait[:, None] + rng.normal(scale=0.04, size=(people, weeks))
+        season = 3 * np.sin(np.arange(weeks) / 3)
+        burnout = 20 + effect * degree + 8 * trait[:, None] + season + rng.normal(scale=3, size=(people, weeks))
+        self.degree, self.burnout = degree, np.clip(burnout, 0, 100)
+        first = (NOW - timedelta(days=1)).replace(hour=0) - timedelta(weeks=weeks + 1)
+        history.make_room(first, NOW)
+        days = [first + timedelta(weeks=week) for week in range(weeks)]
+        with history.connection.cursor() as cursor:
+            with cursor.copy(
+                "copy organism.employee_metrics_daily (bucket, employee_id, samples, team, is_manager,"
+                " degree_centrality, strength) from stdin"
+            ) as copy:
+                for i, person in enumerate(self.people):
+                    for week, day in enumerate(days):
+                        row = (day, person, 4, "AB"[i % 2], i % 5 == 0, degree[i, week], 100 * degree[i, week] ** 2)
+                        copy.write_row(row)
+            with cursor.copy(
+                "copy organism.burnout_assessment (employee_id, instrument, assessed_on, score, consent, run_id)"
+                " from stdin"
+            ) as copy:
+                for i, person in enumerate(self.people):
+                    for week, day in enumerate(days):
+                        copy.write_row((person, "CBI", day.date(), self.burnout[i, week], True, "test"))
+
+
+def measured(connection: psycopg.Connection, moment: datetime = NOW) -> None:
+    """A complete measurement, as the step before leaves it."""
+    connection.execute(
+        "insert into organism.metric_run (measured_at, run_id, epoch, completed_at) values (%s, 'test', 1, now())"
+        " on conflict (measured_at) do update set epoch = metric_run.epoch + 1",
+        [moment],
+    )
+    connection.commit()

@@ -78,7 +78,9 @@ def test_people_who_want_to_be_left_out_are_in_no_row(warehouse, history):
         history.daily(person, weeks(2), degree_centrality=0.1)
         history.score(person, weeks(2), 40)
     history.score("bob", weeks(1), None)
-    warehouse.execute("insert into organism.privacy_choice (employee_id, opted_out_at, source) values ('cem', now(), 'command')")
+    warehouse.execute(
+        "insert into organism.privacy_choice (employee_id, opted_out_at, source) values ('cem', now(), 'command')"
+    )
     warehouse.execute("delete from organism.burnout_assessment where employee_id = 'bob' and score is not null")
     assert read(warehouse)[0].people == 1
 

@@ -36,6 +36,7 @@ def test_the_defaults_are_a_question():
         {"end": "2026-02-01"},
         {"teams": ["Sales"]},
         {"managers": "without"},
+        {"scenarios": [{"name": "cap", "column": "strength", "how": "cap", "amount": 10}]},
     ],
 )
 def test_everything_that_changes_the_answer_changes_the_hash(change):
@@ -60,6 +61,8 @@ def test_what_does_not_change_the_answer_does_not_change_the_hash():
         {"start": "yesterday"},
         {"teams": [""]},
         {"engine": "ray"},
+        {"scenarios": [{"name": "cap"}]},
+        {"scenarios": [{"name": "<b>", "column": "strength", "how": "cap", "amount": 10}]},
     ],
 )
 def test_what_the_form_refuses(change):

@@ -15,7 +15,15 @@ def effect(estimate=10.0, p_value=0.001, std_error=2.0):
     return Effect(estimate, std_error, estimate / std_error, p_value, estimate - 4, estimate + 4)
 
 
-GOOD = Evidence(effect(), q_value=0.002, placebo_p=0.4, lead_p=0.5, second=effect(9.5), robustness_value=0.2)
+GOOD = Evidence(
+    effect(),
+    q_value=0.002,
+    placebo_p=0.4,
+    lead_p=0.5,
+    second=effect(9.5),
+    second_applies=True,
+    robustness_value=0.2,
+)
 
 
 def test_supported():
@@ -52,3 +60,7 @@ def test_all_doubts_are_said_and_the_weightiest_decides():
 
 def test_a_placebo_that_cannot_be_tried_refuses_nothing():
     assert judge(replace(GOOD, placebo_p=None))[0] is Verdict.SUPPORTED
+
+
+def test_a_second_engine_that_has_nothing_to_add_is_no_doubt():
+    assert judge(replace(GOOD, second=None, second_applies=False))[0] is Verdict.SUPPORTED

@@ -1,0 +1,187 @@
+"""The step as a whole: a known effect is found, a rerun doubles nothing, and what cannot be said is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from include.operations.errors import LeaseLost
+from include.organism.analysis.question import BURNOUT, Managers, Question
+from include.organism.analysis.step import analyse
+from tests.integration.analysis.conftest import NOW, Organisation, measured
+
+pytestmark = pytest.mark.servers
+
+QUESTION = Question(confounders=())
+
+
+def estimates(warehouse, columns="treatment, verdict, estimate, ci_low, ci_high, naive_estimate, runs_of_this_sign"):
+    return warehouse.execute(
+        f"select {columns} from organism.causal_estimate order by measured_at, treatment"
+    ).fetchall()
+
+
+def reasons(warehouse, question=QUESTION):
+    analyse(warehouse, question, NOW, "run")
+    return [row[0] for row in estimates(warehouse, "reasons")]
+
+
+@pytest.fixture
+def organisation(history, warehouse):
+    found = Organisation(history, people=80, weeks=20)
+    measured(warehouse)
+    return found
+
+
+def test_a_known_effect_is_found_and_the_naive_one_is_biased(warehouse, organisation):
+    figures = analyse(warehouse, QUESTION, NOW, "run")
+    assert (figures["rows"], figures["people"], figures["verdicts"]) == (1600, 80, {"supported": 1})
+    ((treatment, verdict, estimate, low, high, naive, runs),) = estimates(warehouse)
+    assert (treatment, verdict, runs) == ("degree_centrality", "supported", 1)
+    assert low < 60 < high
+    assert abs(estimate - 60) < 10
+    assert naive > 100, "the trait that drives both is in the naive estimate"
+    rows = warehouse.execute(
+        "select scenario, people, delta, ci_low, ci_high, baseline_mean, new_mean from organism.causal_counterfactual"
+    ).fetchall()
+    ((scenario, people, delta, low, high, before, after),) = rows
+    newest = organisation.degree[:, -1]
+    assert (scenario, people) == ("meeting_cap_50", 80)
+    assert delta == pytest.approx(-estimate * newest.mean() / 2)
+    assert low < delta < high < 0
+    assert before == pytest.approx(organisation.burnout[:, -1].mean())
+    assert after == pytest.approx(before + delta)
+
+
+def test_the_parameters_are_used(warehouse, organisation):
+    question = Question(
+        outcome="strength",
+        treatments=("degree_centrality",),
+        confounders=(),
+        teams=("A",),
+        managers=Managers.WITHOUT,
+        start=(NOW - timedelta(weeks=12)).date(),
+        scenarios=({"name": "ten_less", "column": "degree_centrality", "how": "add", "amount": -0.1},),
+    )
+    figures = analyse(warehouse, question, NOW, "run")
+    assert figures["people"] == 32
+    assert 0 < figures["rows"] < 32 * 13
+    ((outcome, specification),) = estimates(warehouse, "outcome, specification")
+    assert (outcome, specification["teams"], specification["managers"]) == ("strength", ["A"], "without")
+    names = warehouse.execute("select scenario from organism.causal_counterfactual order by 1").fetchall()
+    assert names == [("meeting_cap_50",), ("ten_less",)]
+
+
+def test_several_treatments_are_corrected_together(warehouse, organisation):
+    analyse(warehouse, replace(QUESTION, treatments=("degree_centrality", "strength")), NOW, "run")
+    rows = estimates(warehouse, "p_value, q_value")
+    assert len(rows) == 2
+    assert all(q >= p for p, q in rows)
+
+
+def test_again_changes_nothing_but_the_time(warehouse, organisation):
+    first = analyse(warehouse, QUESTION, NOW, "run")
+    columns = "id, estimate, std_error, placebo_p, second_estimate, inputs_hash, verdict"
+    before = estimates(warehouse, columns)
+    assert analyse(warehouse, QUESTION, NOW, "again") == first
+    assert estimates(warehouse, columns) == before
+    assert warehouse.execute("select count(*) from organism.causal_counterfactual").fetchone() == (1,)
+
+
+def test_refreshes_of_the_same_sign_are_counted(warehouse, organisation):
+    later = NOW + timedelta(hours=6)
+    analyse(warehouse, QUESTION, NOW, "run")
+    measured(warehouse, later)
+    analyse(warehouse, QUESTION, later, "run")
+    assert estimates(warehouse, "runs_of_this_sign") == [(1,), (2,)]
+    warehouse.execute("update organism.causal_estimate set estimate = -1 where measured_at = %s", [NOW])
+    analyse(warehouse, QUESTION, later, "run")
+    assert estimates(warehouse, "runs_of_this_sign") == [(1,), (1,)]
+
+
+def test_metrics_of_yesterday_are_no_basis(warehouse, history):
+    Organisation(history, people=40, weeks=8)
+    assert reasons(warehouse) == [["stale_metrics"]]
+    measured(warehouse, NOW - timedelta(hours=13))
+    assert reasons(warehouse) == [["stale_metrics"]]
+    measured(warehouse, NOW - timedelta(hours=11))
+    assert reasons(warehouse) != [["stale_metrics"]]
+
+
+def test_no_scores_at_all(warehouse, organisation):
+    warehouse.execute("truncate organism.burnout_assessment")
+    assert reasons(warehouse) == [["no_assessments"]]
+
+
+@pytest.mark.parametrize(
+    ("statement", "code"),
+    [
+        ("update organism.employee_metrics_daily set degree_centrality = 0.5", "constant_treatment"),
+        ("update organism.employee_metrics_daily set degree_centrality = null", "no_rows"),
+        ("update organism.burnout_assessment set score = 50", "constant_outcome"),
+        ("delete from organism.employee_metrics_daily where employee_id > 'person-002'", "too_few_clusters"),
+        ("delete from organism.burnout_assessment where assessed_on > '2026-01-01'", "single_period"),
+    ],
+)
+def test_data_that_cannot_say(warehouse, organisation, statement, code):
+    if code == "single_period":
+        first = warehouse.execute("select min(assessed_on) from organism.burnout_assessment").fetchone()
+        warehouse.execute("delete from organism.burnout_assessment where assessed_on > %s", first)
+    else:
+        warehouse.execute(statement)
+    assert reasons(warehouse) == [[code]]
+    ((verdict, estimate, words),) = estimates(warehouse, "verdict, estimate, words")
+    assert (verdict, estimate) == ("refused", None)
+    assert all(word.endswith((".", ".)")) for word in words)
+
+
+def test_a_confounder_that_says_the_same_as_the_treatment(warehouse, organisation):
+    warehouse.execute("update organism.employee_metrics_daily set strength = 2 * degree_centrality + 1")
+    assert reasons(warehouse, replace(QUESTION, confounders=("strength",))) == [["collinear_treatment"]]
+
+
+def test_a_try_that_was_given_up_writes_nothing(warehouse, organisation, monkeypatch):
+    def measured_again(*_):
+        with psycopg.connect(warehouse.info.dsn, password=warehouse.info.password) as other:
+            measured(other)
+        return {}
+
+    monkeypatch.setattr("include.organism.analysis.report.page.files", measured_again)
+    with pytest.raises(LeaseLost):
+        analyse(warehouse, QUESTION, NOW, "run")
+    warehouse.rollback()
+    assert estimates(warehouse) == []
+
+
+def test_a_write_that_dies_leaves_nothing(warehouse, organisation):
+    """Estimates, scenarios and page are one transaction."""
+    warehouse.execute(
+        "create function fail() returns trigger language plpgsql as 'begin raise exception $$full$$; end'"
+    )
+    warehouse.execute("create trigger t before insert on organism.causal_report execute function fail()")
+    warehouse.commit()
+    with pytest.raises(psycopg.errors.RaiseException):
+        analyse(warehouse, QUESTION, NOW, "run")
+    warehouse.rollback()
+    assert estimates(warehouse) == []
+
+
+def test_nobody_is_on_the_page(warehouse, organisation):
+    warehouse.execute("update organism.employee_metrics_daily set team = '<script>alert(1)</script>'")
+    warehouse.commit()
+    analyse(warehouse, replace(QUESTION, outcome=BURNOUT), NOW, "run")
+    files = dict(warehouse.execute("select name, content from organism.causal_report").fetchall())
+    assert set(files) == {
+        "index.html",
+        "effects.png",
+        "betweenness.png",
+        "event-study-degree_centrality.png",
+    }
+    page = files["index.html"].decode()
+    assert not [person for person in organisation.people if person in page]
+    assert "<script" not in page
+    assert "supported" in page
+    assert all(content.startswith(b"\x89PNG") for name, content in files.items() if name != "index.html")
