@@ -1,13 +1,18 @@
-"""Cached figures of the people graph in Redis, and their invalidation."""
+"""Cached figures of the people graph in Redis: filled by the 6-hour pipeline, deleted by whatever changes them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from itertools import islice
+from typing import Any, Final
 
 import redis
 
 GRAPH_STATS = "graph:stats"
+# Seconds that a value is good for.
+GRAPH_TTL_S: Final = 300
+EMPLOYEE_TTL_S: Final = 3_600
 _CHUNK = 1_000
 
 
@@ -30,3 +35,30 @@ def invalidate(client: redis.Redis, people: Iterable[str]) -> tuple[int, int]:
     if count:
         deleted += client.unlink(GRAPH_STATS)
     return count, deleted
+
+
+def fill(
+    client: redis.Redis, graph: Mapping[str, Any], people: Iterable[tuple[str, Mapping[str, Any]]], measured_at: str
+) -> int:
+    """Keep the graph's figures for 5 minutes and each person's for an hour, as JSON objects.
+
+    Args:
+        client: Redis.
+        graph: value of `graph:stats`.
+        people: id and figures of each person.
+        measured_at: logical time of the run, added to each value.
+
+    Returns:
+        Keys written.
+    """
+    rows = iter(people)
+    count = 0
+    while chunk := list(islice(rows, _CHUNK)):
+        with client.pipeline(transaction=False) as pipe:
+            for person, figures in chunk:
+                value = json.dumps({"measured_at": measured_at, **figures}, allow_nan=False)
+                pipe.set(employee_key(person), value, ex=EMPLOYEE_TTL_S)
+            pipe.execute()
+        count += len(chunk)
+    client.set(GRAPH_STATS, json.dumps({"measured_at": measured_at, **graph}, allow_nan=False), ex=GRAPH_TTL_S)
+    return count + 1

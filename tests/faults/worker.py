@@ -8,6 +8,7 @@ each step gave, or the error that ended it. All children are killed when the inp
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import logging
 import os
@@ -61,6 +62,9 @@ def _serve(children: dict[int, int]) -> None:
 
 
 def _fork(job: dict[str, Any]) -> int:
+    if "module" in job:
+        # Loaded here once, not in every child.
+        importlib.import_module(job["module"])
     pid = os.fork()
     if pid:
         return pid
@@ -78,6 +82,10 @@ def _fork(job: dict[str, Any]) -> int:
 
 def _work(job: dict[str, Any]) -> None:
     os.environ |= job["environment"]
+    if "module" in job:
+        result = getattr(importlib.import_module(job["module"]), job["function"])(**job["arguments"])
+        _say(job=job["job"], step=job["function"], result=result)
+        return
     stream._PAGE = job["page"]
     settings = replace(Settings(), **job["settings"])
     with open_clients(job["redis"], job["neo4j"]) as clients:

@@ -114,21 +114,36 @@ class Workers:
             page: entries in one XACK.
             redis: another address, for a proxy in between; likewise `neo4j`.
         """
+        return self._begin(
+            {
+                "run": run or world.new_run(),
+                "redis": redis or world.urls[0],
+                "neo4j": neo4j or world.urls[1],
+                "environment": {"FAULT_AT": fault},
+                "settings": asdict(replace(world.settings, **settings)),
+                "steps": steps,
+                "die": die,
+                "page": page,
+            }
+        )
+
+    def call(self, module: str, function: str, *, fault: str = "", **arguments: Any) -> Worker:
+        """Call a function in a process of its own; the arguments and the result are JSON.
+
+        Args:
+            module: dotted name.
+            function: in it.
+            fault: value of FAULT_AT.
+            arguments: of the function.
+        """
+        job = {"module": module, "function": function, "arguments": arguments, "environment": {"FAULT_AT": fault}}
+        return self._begin(job)
+
+    def _begin(self, job: dict[str, Any]) -> Worker:
         worker = Worker(len(self._workers))
         self._workers[worker.number] = worker
-        job = {
-            "job": worker.number,
-            "run": run or world.new_run(),
-            "redis": redis or world.urls[0],
-            "neo4j": neo4j or world.urls[1],
-            "environment": {"FAULT_AT": fault},
-            "settings": asdict(replace(world.settings, **settings)),
-            "steps": steps,
-            "die": die,
-            "page": page,
-        }
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(job).encode() + b"\n")
+        self._process.stdin.write(json.dumps({"job": worker.number, **job}).encode() + b"\n")
         self._process.stdin.flush()
         return worker
 

@@ -27,6 +27,8 @@ BLOCK = 32
 # Chance that any person's error is beyond the guaranteed bound.
 DELTA = 0.1
 _TOP_SHARE = 0.01
+# Between two others there is room in three.
+_LEAST_BETWEEN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Part:
 
     scores: Floats
     squares: Floats
-    sources: int
+    sources: Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,30 +134,35 @@ def accumulate(
         finally:
             # The task's time-out may strike in the wait: what has not begun is not begun.
             pool.shutdown(wait=False, cancel_futures=True)
-    return Part(scores[rename], squares[rename], done)
+    return Part(scores[rename], squares[rename], sources[:done])
 
 
 def combine(parts: Iterable[Part], nodes: int, population: int) -> Betweenness:
     """Add parts of disjoint sources, scale to the population, and normalise by (n - 1)(n - 2).
 
-    Divided by n - 2, a source's dependency on a node lies within 0 and 1. The standard error is that of a mean drawn
-    without replacement; the bound is Hoeffding's ("Probability inequalities for sums of bounded random variables",
-    JASA 58, 1963, theorem 2; section 6 for draws without replacement) for all nodes at once.
+    A node's value rests on the sources other than itself, drawn from population - 1; networkx scales its pivots in the
+    same way. Divided by n - 2, each dependency lies within 0 and 1. The standard error is that of a mean drawn without
+    replacement; the bound is Hoeffding's ("Probability inequalities for sums of bounded random variables", JASA 58,
+    1963, theorem 2; section 6 for draws without replacement), for all nodes at once.
     """
-    scores, squares, k = np.zeros(nodes), np.zeros(nodes), 0
+    scores, squares, drawn = np.zeros(nodes), np.zeros(nodes), np.zeros(nodes, bool)
     for part in parts:
         scores += part.scores
         squares += part.squares
-        k += part.sources
-    if nodes < 3 or k == 0:
+        drawn[part.sources] = True
+    k = int(drawn.sum())
+    if nodes < _LEAST_BETWEEN or k == 0:
         return Betweenness(np.zeros(nodes), k, population, np.zeros(nodes), 0.0)
-    scale = population / k / ((nodes - 1) * (nodes - 2))
+    norm = 1 / ((nodes - 1) * (nodes - 2))
     if k == population:
-        return Betweenness(scores * scale, k, population, np.zeros(nodes), 0.0)
-    variance = np.maximum(squares - scores**2 / k, 0.0) / max(k - 1, 1)
-    error = scale * k * np.sqrt(variance / k * (1 - k / population))
-    bound = population / (nodes - 1) * math.sqrt(math.log(2 * nodes / DELTA) / (2 * k))
-    return Betweenness(scores * scale, k, population, error, bound)
+        return Betweenness(scores * norm, k, population, np.zeros(nodes), 0.0)
+    others = population - 1
+    draws = np.maximum(k - drawn, 1)
+    mean = scores / draws
+    variance = np.maximum(squares - scores * mean, 0.0) / np.maximum(draws - 1, 1)
+    error = np.sqrt(variance / draws * (1 - draws / others))
+    bound = others / (nodes - 1) * math.sqrt(math.log(2 * nodes / DELTA) / (2 * max(k - 1, 1)))
+    return Betweenness(mean * others * norm, k, population, error * others * norm, bound)
 
 
 def betweenness(

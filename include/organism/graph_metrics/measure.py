@@ -63,6 +63,20 @@ class Measured:
             }
         )
 
+    def summary(self) -> dict[str, Any]:
+        """Figures of the graph as a whole."""
+        graph, people = self.facts["graph"], len(self.people)
+        pairs = people * (people - 1)
+        return {
+            "people": people,
+            "edges": graph["edges"],
+            "active_ties": graph["active_ties"],
+            "density": graph["edges"] / pairs if pairs else 0.0,
+            "average_clustering": float(self.values["clustering_coefficient"].mean()),
+            "communities": self.facts["community"]["communities"],
+            "modularity": self.facts["community"]["modularity"],
+        }
+
 
 def measure(
     snapshot: Snapshot,

@@ -11,7 +11,7 @@ from include.operations.errors import InputRejected
 from include.organism.settings import number
 
 RANGES: Final[dict[str, tuple[float, float]]] = {
-    # The task ends after 15 minutes.
+    # The task ends after 20 minutes.
     "metrics_budget_s": (1, 600),
     "metrics_threads": (0, 256),
     "metrics_window_days": (0, 36_500),

@@ -10,6 +10,7 @@ from include.operations.housekeeping.settings import Retention
 from include.operations.housekeeping.tables import RULES
 from include.operations.watchdog.pipeline_checks import FRESHNESS
 from include.operations.watchdog.thresholds import THRESHOLDS
+from include.organism.graph_metrics.settings import MetricSettings
 from include.organism.interventions.settings import Settings as InterventionSettings
 from include.organism.settings import Settings
 from tests.unit.packaging.files import CONFIGURATION, ROOT, constants
@@ -63,6 +64,7 @@ def every_variable():
     found = {name for file in (ROOT / "include").rglob("*.py") for name in read_by(file)}
     # Names that are put together.
     found |= {f"ORGANISM_{field.name.upper()}" for field in fields(Settings)}
+    found |= {f"ORGANISM_{field.name.upper()}" for field in fields(MetricSettings)}
     found |= {f"INTERVENTION_{field.name.upper()}" for field in fields(InterventionSettings)}
     found |= {f"UPKEEP_{field.name.upper()}" for field in fields(Retention)}
     found |= {each.variable for each in (*THRESHOLDS.values(), *FRESHNESS, *RULES)}

@@ -1,0 +1,42 @@
+"""Measures the people graph every six hours and works out what follows.
+
+| task | what it does |
+|---|---|
+| `refresh_materialized_views` | reads the graph once; centralities, communities onto nodes and into tables |
+
+Every row belongs to the run's logical time, so a repeated run doubles nothing. Betweenness is exact as long as the time
+budget allows, then estimated from random pivots; how, and with which error, is in `organism.metric_run`.
+When a run fails, the numbers of the last complete run stay in use: see `docs/runbooks/full-analysis.md`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import Param, dag
+
+from include.operations.dag_defaults import dag_defaults
+from include.operations.task import resilient_task
+from include.organism import tasks_analysis as tasks
+
+PARAMS = {
+    "metrics_budget_s": Param(
+        None, type=["null", "number"], minimum=1, maximum=600, description="Seconds for betweenness; empty: 180"
+    ),
+}
+DEFAULTS = dag_defaults(
+    owner="organism",
+    tags=["organism", "graph", "metrics"],
+    task_timeout=timedelta(minutes=20),
+    run_timeout=timedelta(hours=2),
+    last_chance=timedelta(minutes=10),
+)
+
+
+@dag(dag_id="organism_full_analysis", schedule="0 */6 * * *", doc_md=__doc__, params=PARAMS, **DEFAULTS)
+def organism_full_analysis() -> None:
+    """Wire the steps."""
+    resilient_task(object_name="graph metrics")(tasks.refresh_materialized_views)()
+
+
+organism_full_analysis()
