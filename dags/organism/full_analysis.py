@@ -3,6 +3,8 @@
 | task | what it does |
 |---|---|
 | `refresh_materialized_views` | reads the graph once; centralities, communities onto nodes and into tables |
+| `run_causal_analysis` | what drives the outcome, as the parameters ask it; refuses what the data cannot say; a page |
+| `store_metrics` | roll-ups by hour and day; means of groups that are large enough |
 
 Every row belongs to the run's logical time, so a repeated run doubles nothing. Betweenness is exact as long as the time
 budget allows, then estimated from random pivots; how, and with which error, is in `organism.metric_run`.
@@ -13,16 +15,19 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import Param, dag
+from airflow.sdk import Param, chain, dag
 
 from include.operations.dag_defaults import dag_defaults
 from include.operations.task import resilient_task
 from include.organism import tasks_analysis as tasks
+from include.organism.analysis import question
+from include.organism.analysis.web import ReportLink
 
 PARAMS = {
     "metrics_budget_s": Param(
         None, type=["null", "number"], minimum=1, maximum=600, description="Seconds for betweenness; empty: 180"
     ),
+    **{name: Param(**fields) for name, fields in question.schema().items()},
 }
 DEFAULTS = dag_defaults(
     owner="organism",
@@ -36,7 +41,11 @@ DEFAULTS = dag_defaults(
 @dag(dag_id="organism_full_analysis", schedule="0 */6 * * *", doc_md=__doc__, params=PARAMS, **DEFAULTS)
 def organism_full_analysis() -> None:
     """Wire the steps."""
-    resilient_task(object_name="graph metrics")(tasks.refresh_materialized_views)()
+    refreshed = resilient_task(object_name="graph metrics")(tasks.refresh_materialized_views)()
+    analysed = resilient_task(object_name="causal analysis")(tasks.run_causal_analysis)()
+    analysed.operator.operator_extra_links = (ReportLink(),)
+    stored = resilient_task(object_name="metric store")(tasks.store_metrics)()
+    chain(refreshed, analysed, stored)
 
 
 organism_full_analysis()

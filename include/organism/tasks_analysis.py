@@ -34,3 +34,21 @@ def refresh_materialized_views(run_id: str, params: dict[str, Any], dag_run: Dag
             return refresh(clients, settings, Settings.from_env().half_life_ms, logical_time(dag_run), run_id)
         except NobodyToMeasure as nobody:
             raise AirflowSkipException(str(nobody)) from nobody
+
+
+def run_causal_analysis(run_id: str, params: dict[str, Any], dag_run: DagRunProtocol) -> Manifest:
+    """Answer the run's question; a refusal is an answer. The page: the button `Report` beside the task."""
+    from include.organism.analysis.question import Question
+    from include.organism.analysis.step import analyse
+
+    question = Question.from_params(params)
+    with warehouse() as connection:
+        return analyse(connection, question, logical_time(dag_run), run_id)
+
+
+def store_metrics(dag_run: DagRunProtocol) -> Manifest:
+    """Roll the run's measurements up and publish means of groups that are large enough."""
+    from include.organism.metric_store.store import store
+
+    with warehouse() as connection:
+        return store(connection, logical_time(dag_run))
