@@ -109,6 +109,10 @@ bench-salesforce: .venv/.dev ## a sync of Salesforce beside an ORM, dlt, Singer 
 bench-sync: .venv/.dev ## the syncs through the scheduler, empty and incrementally: ARGS="10 1" is 10 % and an hour
 	@$(PY) -m benchmarks.salesforce_scheduled $$ARGS
 
+.PHONY: bench-causal
+bench-causal: .venv/.dev ## effects of 100,000 and a million rows, beside pyfixest, linearmodels and Spark
+	@$(PY) -m benchmarks.causal $$ARGS
+
 .PHONY: bench-alerts
 bench-alerts: .venv/.dev ## from a task's end to the alert, p50/p95; what a hanging Slack holds up
 	@$(PY) -m benchmarks.alerts $$ARGS

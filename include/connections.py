@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import psycopg
     import redis
     from airflow.sdk import Connection
+    from pyspark.sql import SparkSession
 
     from include.operations.breaker import Call
     from include.vms.salesforce.client import Salesforce
@@ -27,6 +28,7 @@ NEO4J = "organism_neo4j"
 WAREHOUSE = "warehouse"
 METADATA = "airflow_metadata"
 SALESFORCE = "salesforce"
+SPARK = "spark"
 INTERVENTIONS = "interventions"
 
 _CONNECT_S = 5
@@ -60,6 +62,17 @@ def _connection(conn_id: str) -> Connection:
     # A server may repeat it in an error.
     register_secrets(found.password)
     return found
+
+
+def exists(conn_id: str) -> bool:
+    """Whether there is a connection of this name."""
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    try:
+        _connection(conn_id)
+    except AirflowNotFoundException:
+        return False
+    return True
 
 
 @contextmanager
@@ -157,6 +170,19 @@ def action_systems(conn_id: str = INTERVENTIONS) -> Iterator[httpx.Client]:
         timeout=httpx.Timeout(_ACTION_REPLY_S, connect=_CONNECT_S),
     ) as client:
         yield client
+
+
+@contextmanager
+def spark(conn_id: str = SPARK) -> Iterator[SparkSession]:
+    """A Spark session: on this machine (`local[*]`), on a cluster (`spark://...`), or through Spark Connect (`sc://...`).
+
+    Raises:
+        ServerUnsupported: PySpark, or the Java that a session other than `sc://` needs, is not installed.
+    """
+    from include.organism.causal.spark_session import session
+
+    with session(_connection(conn_id)) as made:
+        yield made
 
 
 @contextmanager

@@ -10,6 +10,7 @@ on the diagonal, less `crossed` below (the Schur complement of the normal equati
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
@@ -239,6 +240,35 @@ def residuals(rows: People, effects: Floats) -> Floats:
     means = np.add.reduceat(left, rows.starts[:-1]) / counts[:, None]
     result: Floats = left - np.repeat(means, counts, axis=0)
     return result
+
+
+def pack(part: Moments | Scores) -> bytes:
+    """Sums as bytes, so that they travel without any class."""
+    found: dict[str, Any] = {f.name: getattr(part, f.name) for f in fields(part)}
+    keyed = found.pop("keyed", None)
+    if keyed is not None:
+        found |= {"keys": keyed.keys, "sums": keyed.sums}
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **found)
+    return buffer.getvalue()
+
+
+def unpack_moments(data: bytes) -> Moments:
+    """Read what `pack` wrote."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as found:
+        return Moments(**{f.name: _scalar(found[f.name]) for f in fields(Moments)})
+
+
+def unpack_scores(data: bytes) -> Scores:
+    """Read what `pack` wrote."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as found:
+        values = {f.name: _scalar(found[f.name]) for f in fields(Scores) if f.name != "keyed"}
+        keyed = Keyed(found["keys"], found["sums"]) if "keys" in found else None
+    return Scores(**values, keyed=keyed)
+
+
+def _scalar(value: NDArray[Any]) -> Any:
+    return value if value.ndim else value.item()
 
 
 def by_key(keys: NDArray[Any], values: Floats) -> Keyed:
