@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -50,7 +50,7 @@ class Batch:
             epoch milliseconds, sorted by (source, target) so that writers lock in one order.
         people: rows `[id, strength]`: the weight the batch adds to each person's strength, sorted.
         written: interactions in `edges`.
-        skipped: interactions left out, by reason (`system`, `self_loop`).
+        skipped: interactions left out, by reason (`system`, `self_loop`, `left_out`).
     """
 
     edges: list[EdgeRow]
@@ -59,8 +59,10 @@ class Batch:
     skipped: Counter[str] = field(default_factory=Counter)
 
 
-def aggregate(interactions: Iterable[Interaction], half_life_ms: float) -> Batch:
-    """Sum interactions by directed pair; see the module's formulas."""
+def aggregate(
+    interactions: Iterable[Interaction], half_life_ms: float, left_out: Container[str] = frozenset()
+) -> Batch:
+    """Sum interactions by directed pair, see the module's formulas; without those that name anybody of `left_out`."""
     numbers: dict[str, int] = {}
     sources: list[int] = []
     targets: list[int] = []
@@ -74,6 +76,9 @@ def aggregate(interactions: Iterable[Interaction], half_life_ms: float) -> Batch
         for target in people:
             if target == source:
                 skipped["self_loop"] += 1
+                continue
+            if source in left_out or target in left_out:
+                skipped["left_out"] += 1
                 continue
             sources.append(numbers.setdefault(source, len(numbers)))
             targets.append(numbers.setdefault(target, len(numbers)))

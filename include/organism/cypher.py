@@ -7,6 +7,10 @@ SCHEMA = (
     "CREATE CONSTRAINT employee_id IF NOT EXISTS FOR (e:Employee) REQUIRE e.id IS UNIQUE",
     "CREATE CONSTRAINT stream_ledger_key IF NOT EXISTS FOR (l:StreamLedger) REQUIRE l.key IS UNIQUE",
     "CREATE INDEX employee_touched IF NOT EXISTS FOR (e:Employee) ON (e.touched_epoch)",
+    "CREATE CONSTRAINT privacy_ledger_key IF NOT EXISTS FOR (l:PrivacyLedger) REQUIRE l.key IS UNIQUE",
+    "CREATE CONSTRAINT erased_digest IF NOT EXISTS FOR (e:Erased) REQUIRE e.digest IS UNIQUE",
+    "CREATE INDEX employee_opted_out IF NOT EXISTS FOR (e:Employee) ON (e.opted_out)",
+    "CREATE INDEX employee_on_leave IF NOT EXISTS FOR (e:Employee) ON (e.on_leave)",
     "CREATE INDEX seen_events IF NOT EXISTS FOR (s:SeenEvents) ON (s.last_ms)",
 )
 

@@ -11,7 +11,7 @@ import logging
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -27,6 +27,7 @@ from include.organism.deadletter import DeadLetters
 from include.organism.graph import Change, PeopleGraph
 from include.organism.ledger import Ledger, Totals
 from include.organism.messages import Interaction, InvalidMessageError, Limits, Parser
+from include.organism.privacy.pseudonym import Pseudonyms
 from include.organism.seen import SeenEvents, pack
 from include.organism.settings import Settings
 from include.organism.stream import ZERO, Entry, InteractionStream, StreamId
@@ -90,13 +91,16 @@ class Drain:
         self._refused: list[int] = []
         now_ms = stream.time_ms()
         self._now_ms = now_ms
+        pseudonyms = Pseudonyms.from_env()
+        self._left_out: Container[str] = graph.left_out(pseudonyms) or frozenset()
         self._parser = Parser(
             Limits(
                 earliest_ms=round(settings.earliest_event * 1000),
                 latest_ms=now_ms + round(settings.future_tolerance_s * 1000),
                 max_targets=settings.max_targets,
                 max_field_bytes=settings.max_field_bytes,
-            )
+            ),
+            pseudonyms,
         )
         with self._timed("remember"):
             self._seen = SeenEvents(graph.seen_since(ledger.watermark.ms - settings.dedupe_window_ms))
@@ -279,7 +283,7 @@ class Drain:
 
     def _change(self, checked: Checked, after: StreamId | None, upto: StreamId) -> Change:
         applied = [item for item in checked.interactions if item is not None]
-        batch = aggregate(applied, self._settings.half_life_ms)
+        batch = aggregate(applied, self._settings.half_life_ms, self._left_out)
         outcomes = Counter(checked.outcomes)
         totals = Totals(
             read=len(checked.entries) - outcomes["trimmed"],
@@ -287,6 +291,7 @@ class Drain:
             duplicates=outcomes["duplicate"],
             skipped_system=batch.skipped["system"],
             skipped_self_loop=batch.skipped["self_loop"],
+            skipped_left_out=batch.skipped["left_out"],
             dead=outcomes["dead"],
         )
         digests = [d for d, outcome in zip(checked.digests, checked.outcomes, strict=True) if outcome == "apply"]

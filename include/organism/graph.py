@@ -21,6 +21,8 @@ from include.operations.faults import fault_point
 from include.organism import cypher
 from include.organism.batch import Batch
 from include.organism.ledger import Ledger, Totals
+from include.organism.privacy import graph as privacy
+from include.organism.privacy.pseudonym import Pseudonyms
 from include.organism.settings import Settings
 from include.organism.stream import StreamId
 
@@ -77,8 +79,9 @@ class PeopleGraph:
 
         Raises:
             LeaseHeld: another run holds a live lease.
-            InputRejected: the graph was built with another half-life.
+            InputRejected: the graph was built with another half-life or another key of pseudonyms.
         """
+        pseudonyms = Pseudonyms.from_env()
 
         def work(tx: neo4j.ManagedTransaction) -> Ledger:
             record = _one(tx.run(cypher.MAKE_LEDGER, key=self._key, half_life_ms=self._settings.half_life_ms))
@@ -89,6 +92,7 @@ class PeopleGraph:
                     f"{self._settings.half_life_days:g}",
                     what_to_do="set ORGANISM_HALF_LIFE_DAYS back, or build a new graph from the events",
                 )
+            privacy.require_key(tx, pseudonyms)
             if record["lease_run"] != run and record["lease_left_ms"] > 0:
                 raise LeaseHeld(
                     f"run {record['lease_run']} writes to the graph (its lease ends in "
@@ -167,6 +171,31 @@ class PeopleGraph:
         with self._session() as session:
             for record in session.run(cypher.LOAD_SEEN, key=self._key, since_ms=ms):
                 yield record["digests"]
+
+    # --- people who are left out ------------------------------------------------------
+
+    def left_out(self, pseudonyms: Pseudonyms) -> privacy.LeftOut:
+        """Who must not be added: people who have opted out, are on leave or were erased."""
+        with self._session() as session:
+            return privacy.left_out(session, pseudonyms)
+
+    def cut_opted_out(self, ledger: Ledger) -> int:
+        """Fenced: take ties and figures of everybody who has opted out since the last run; returns how many."""
+
+        def work(tx: neo4j.ManagedTransaction) -> int:
+            self._check_epoch(_one(tx.run(cypher.LOCK_LEDGER, key=self._key))["epoch"], ledger.epoch)
+            return privacy.cut_opted_out(tx, ledger.epoch)
+
+        return self._write(work)
+
+    def erase(self, ledger: Ledger, person: str, digest: str) -> dict[str, int]:
+        """Fenced: take a person out and leave a tombstone; returns what was deleted."""
+
+        def work(tx: neo4j.ManagedTransaction) -> dict[str, int]:
+            self._check_epoch(_one(tx.run(cypher.LOCK_LEDGER, key=self._key))["epoch"], ledger.epoch)
+            return privacy.erase(tx, person, digest, ledger.epoch)
+
+        return self._write(work)
 
     # --- the end of a run -----------------------------------------------------------
 

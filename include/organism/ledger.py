@@ -23,6 +23,7 @@ class Totals:
         duplicates: entries whose event id had been applied before.
         skipped_system: interactions of source SYSTEM.
         skipped_self_loop: interactions of a person with themselves.
+        skipped_left_out: interactions of somebody who has opted out, is on leave or was erased.
         dead: entries sent to the dead letters.
         lost: entries that were added to the stream and never reached us.
         edges_touched: edge rows written, one for each directed pair and transaction.
@@ -36,6 +37,7 @@ class Totals:
     duplicates: int = 0
     skipped_system: int = 0
     skipped_self_loop: int = 0
+    skipped_left_out: int = 0
     dead: int = 0
     lost: int = 0
     edges_touched: int = 0

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
 
+from include.organism.privacy.pseudonym import Pseudonyms
+
 MAX_ID = 100
 MAX_EVENT_ID = 200
 MAX_TYPE = 50
@@ -59,7 +61,10 @@ class Limits:
 
 
 class Interaction(NamedTuple):
-    """One valid entry: `source` did something with each of `targets` at `at_ms` (epoch milliseconds)."""
+    """One valid entry: `source` did something with each of `targets` at `at_ms` (epoch milliseconds).
+
+    People are named as in the graph: by pseudonyms where there is a key.
+    """
 
     event_id: bytes
     source: str
@@ -74,8 +79,9 @@ class Parser:
     A batch of thousands of entries names few people, and the graph waits for this code.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, pseudonyms: Pseudonyms | None = None) -> None:
         self._limits = limits
+        self._pseudonyms = pseudonyms or Pseudonyms()
         self._targets: dict[bytes, tuple[str, ...]] = {}
         self._sources: dict[bytes, str] = {}
         self._weights: dict[bytes, float] = {}
@@ -125,15 +131,18 @@ class Parser:
         return _check_identifier(_text(value, name), name, longest)
 
     def _source(self, value: bytes) -> str:
-        return _remember(self._sources, value, self._check_identifier(value, "source", MAX_ID))
+        return _remember(self._sources, value, self._name(self._check_identifier(value, "source", MAX_ID)))
 
     def _target(self, value: bytes) -> tuple[str, ...]:
         self._check_size(value, "target")
         if value.startswith(b"["):
-            people = _people(value, self._limits.max_targets)
+            people = tuple(map(self._name, _people(value, self._limits.max_targets)))
         else:
-            people = (self._check_identifier(value, "target", MAX_ID),)
+            people = (self._name(self._check_identifier(value, "target", MAX_ID)),)
         return _remember(self._targets, value, people)
+
+    def _name(self, person: str) -> str:
+        return person if person == SYSTEM else self._pseudonyms.of(person)
 
     def _default_weight(self, value: bytes) -> float:
         kind = self._check_identifier(value, "type", MAX_TYPE)

@@ -17,6 +17,8 @@ import neo4j
 from include.operations.errors import LeaseLost
 from include.organism import cypher
 from include.organism.people_file import Refusal
+from include.organism.privacy.graph import require_key
+from include.organism.privacy.pseudonym import Pseudonyms
 from include.organism.roster import FLAGS, Person, Roster
 from include.organism.roster_hierarchy import resolve
 
@@ -128,11 +130,21 @@ class RosterGraph:
         self._database = database
 
     def begin(self, run: str) -> int:
-        """Create what the schema lacks, fence off every earlier load, and return this one's epoch."""
+        """Create what the schema lacks, fence off every earlier load, and return this one's epoch.
+
+        Raises:
+            InputRejected: the graph was built with another key of pseudonyms.
+        """
         with self._session() as session:
             for statement in _SCHEMA:
                 session.run(cast("Any", statement)).consume()
-        return cast("int", self._write(lambda tx: _one(tx, _BEGIN, key=_KEY, run=run)["epoch"]))
+        pseudonyms = Pseudonyms.from_env()
+
+        def work(tx: neo4j.ManagedTransaction) -> int:
+            require_key(tx, pseudonyms)
+            return cast("int", _one(tx, _BEGIN, key=_KEY, run=run)["epoch"])
+
+        return self._write(work)
 
     def plan(self, roster: Roster) -> Plan:
         """Say what a load would do; writes nothing."""

@@ -25,12 +25,15 @@ def load_assessments(run_id: str, params: dict[str, Any]) -> dict[str, Any]:
     """
     from include.organism import people_file
     from include.organism.assessments import load, rows
+    from include.organism.privacy.incoming import admit_assessments
+    from include.organism.privacy.pseudonym import Pseudonyms
 
     # Today has begun somewhere before it begins in UTC.
     today = (datetime.now(UTC) + timedelta(hours=14)).date()
     source = people_file.given_text(params, rows.LAYOUT.what)
     given = rows.parse(source, people_file.Format(params["format"]), today=today)
     with warehouse() as connection:
+        given = admit_assessments(connection, given, Pseudonyms.from_env())
         loaded = load.load(connection, given, run_id).as_manifest()
     for code, count in loaded["refused_by_code"].items():
         log_event(log, "assessment_rows_refused", level=logging.WARNING, code=code, count=count)

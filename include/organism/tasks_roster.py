@@ -25,17 +25,25 @@ def load_roster(run_id: str, params: dict[str, Any]) -> dict[str, Any]:
         InputRejected: there is not exactly one source, it is no roster, or not one of its rows can be used.
     """
     from include.organism import people_file, roster, roster_load
+    from include.organism.privacy import choices
+    from include.organism.privacy.graph import left_out
+    from include.organism.privacy.incoming import admit_roster
+    from include.organism.privacy.pseudonym import Pseudonyms
     from include.organism.roster_graph import RosterGraph
 
     people = roster.parse(people_file.given_text(params, "roster"), people_file.Format(params["format"]))
     with redis_client() as client, neo4j_driver() as (driver, database):
-        graph = RosterGraph(driver, database)
+        graph, pseudonyms = RosterGraph(driver, database), Pseudonyms.from_env()
+        with driver.session(database=database) as session:
+            people = admit_roster(people, pseudonyms, left_out(session, pseudonyms))
         if params["dry_run"]:
             loaded = roster_load.rehearse(graph, people)
         else:
             loaded = roster_load.load(client, graph, people, run_id)
     with warehouse() as connection:
         people_file.keep_refusals(connection, "roster_rejection", run_id, loaded.refusals)
+        if not params["dry_run"]:
+            choices.from_roster(connection, people.people)
     _report(loaded, dry_run=params["dry_run"])
     return loaded.as_manifest()
 

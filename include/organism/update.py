@@ -109,6 +109,8 @@ def update_graph(clients: Clients, settings: Settings, manifest: Manifest) -> Ma
     start = time.monotonic()
     stream, graph = clients.stream(settings), clients.graph(settings)
     ledger, healed = _heal(stream, graph, graph.acquire(manifest["run"]))
+    if opted_out := graph.cut_opted_out(ledger):
+        log_event(log, "opted_out", people=opted_out)
     drain = Drain(stream, graph, DeadLetters(clients.redis, settings), settings, ledger)
     drained = drain.run()
     counted = time.monotonic()
@@ -202,6 +204,7 @@ def _figures(totals: Totals) -> dict[str, Any]:
     figures["skipped"] = {
         "system": figures.pop("skipped_system"),
         "self_loop": figures.pop("skipped_self_loop"),
+        "left_out": figures.pop("skipped_left_out"),
     }
     return figures
 

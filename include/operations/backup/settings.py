@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,11 +9,10 @@ from pathlib import Path
 from typing import Self
 
 from include.operations.errors import InputRejected
+from include.operations.secret_key import read_key
 
-KEY_BYTES = 32
 _KEEP_DAYS = 30.0
 _MIN_FREE_MB = 1_000.0
-_OPENSSL = "openssl rand -base64 32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +48,7 @@ class BackupSettings:
             keep_days=_number(given, "BACKUP_KEEP_DAYS", _KEEP_DAYS),
             min_free_mb=_number(given, "BACKUP_MIN_FREE_MB", _MIN_FREE_MB),
             pg_bin=Path(tools).expanduser() if tools else None,
-            key=_key(given),
+            key=read_key(given, "BACKUP_KEY"),
         )
 
 
@@ -66,28 +63,3 @@ def _number(given: Mapping[str, str], name: str, default: float) -> float:
     if not 0 <= number < float("inf"):
         raise InputRejected(f"{name} is not a number of 0 or more", what_to_do=f"correct {name}, or leave it out")
     return number
-
-
-def _key(given: Mapping[str, str]) -> bytes | None:
-    """Return the key's bytes; base64 of 32 bytes, from the variable or from the file it names."""
-    name = "BACKUP_KEY_FILE" if given.get("BACKUP_KEY_FILE") else "BACKUP_KEY"
-    text = given.get(name)
-    if not text:
-        return None
-    if name == "BACKUP_KEY_FILE":
-        try:
-            text = Path(text).expanduser().read_text(encoding="ascii")
-        except (OSError, ValueError) as error:
-            # Without its key a backup would silently become a readable one.
-            raise InputRejected(
-                "the file that BACKUP_KEY_FILE names cannot be read", what_to_do="mend it, or leave the variable out"
-            ) from error
-    try:
-        key = base64.b64decode(text.strip().replace("-", "+").replace("_", "/"), validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if len(key) != KEY_BYTES:
-        raise InputRejected(
-            f"{name} is not base64 of {KEY_BYTES} bytes", what_to_do=f"make a key with `{_OPENSSL}` and keep it safe"
-        )
-    return key
