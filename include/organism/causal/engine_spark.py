@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
-# A worker holds a partition three to four times over while it is sorted and added up.
+# A worker holds a partition two to three times over while it is sorted and added up.
 _PARTITION_BYTES = 64 * 2**20
 _NUMERIC = ("byte", "short", "integer", "long", "float", "double", "boolean", "decimal")
 _WHOLE = ("byte", "short", "integer", "long")
