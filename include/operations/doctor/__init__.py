@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from include.connections import METADATA, NEO4J, REDIS, SALESFORCE, WAREHOUSE
+from include.connections import METADATA, NEO4J, REDIS, SALESFORCE, SPARK, WAREHOUSE
 from include.operations.doctor import (
     alert_channels,
     backups,
@@ -15,6 +15,7 @@ from include.operations.doctor import (
     secrets,
     servers,
     settings,
+    spark,
 )
 from include.operations.doctor.finding import Finding, Level, failed
 
@@ -47,6 +48,7 @@ def examine() -> Iterator[Finding]:
             (WAREHOUSE, lambda: servers.check_warehouse(clocks)),
             (METADATA, lambda: servers.check_metadata(clocks)),
             (SALESFORCE, lambda: salesforce.check(clocks)),
+            (SPARK, spark.check),
             ("clocks", clocks.findings),
             ("breakers", breakers.check),
             ("time zone", settings.time_zone),

