@@ -109,6 +109,13 @@ bench-salesforce: .venv/.dev ## a sync of Salesforce beside an ORM, dlt, Singer 
 bench-sync: .venv/.dev ## the syncs through the scheduler, empty and incrementally: ARGS="10 1" is 10 % and an hour
 	@$(PY) -m benchmarks.salesforce_scheduled $$ARGS
 
+.PHONY: bench-analysis
+bench-analysis: bench-graph bench-causal ## both parts of the 6-hour pipeline
+
+.PHONY: bench-graph
+bench-graph: .venv/.dev ## graph metrics beside networkx, and a graph of 100,000 people within its time budget
+	@$(PY) -m benchmarks.graph_metrics $$ARGS
+
 .PHONY: bench-causal
 bench-causal: .venv/.dev ## effects of 100,000 and a million rows, beside pyfixest, linearmodels and Spark
 	@$(PY) -m benchmarks.causal $$ARGS

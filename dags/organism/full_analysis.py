@@ -2,6 +2,8 @@
 
 | task | what it does |
 |---|---|
+| `plan_betweenness` | lays out a graph too large for one worker's time; usually there is nothing to do |
+| `betweenness_shard` | works through a part of such a graph, one mapped task a part, on any worker |
 | `refresh_materialized_views` | reads the graph once; centralities, communities onto nodes and into tables |
 | `run_causal_analysis` | what drives the outcome, as the parameters ask it; refuses what the data cannot say; a page |
 | `store_metrics` | roll-ups by hour and day; means of groups that are large enough |
@@ -41,11 +43,15 @@ DEFAULTS = dag_defaults(
 @dag(dag_id="organism_full_analysis", schedule="0 */6 * * *", doc_md=__doc__, params=PARAMS, **DEFAULTS)
 def organism_full_analysis() -> None:
     """Wire the steps."""
-    refreshed = resilient_task(object_name="graph metrics")(tasks.refresh_materialized_views)()
+    planned = resilient_task(object_name="graph metrics")(tasks.plan_betweenness)()
+    spread = resilient_task(object_name="graph metrics")(tasks.betweenness_shard).expand(shard=planned)
+    # Skipped shards are no reason to stop: usually there are none.
+    refresh = resilient_task(object_name="graph metrics", trigger_rule="none_failed")
+    refreshed = refresh(tasks.refresh_materialized_views)()
     analysed = resilient_task(object_name="causal analysis")(tasks.run_causal_analysis)()
     analysed.operator.operator_extra_links = (ReportLink(),)
     stored = resilient_task(object_name="metric store")(tasks.store_metrics)()
-    chain(refreshed, analysed, stored)
+    chain(spread, refreshed, analysed, stored)
 
 
 organism_full_analysis()

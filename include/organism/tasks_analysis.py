@@ -12,6 +12,8 @@ from include.connections import neo4j_driver, redis_client, warehouse
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
 
+    from include.organism.graph_metrics.settings import MetricSettings
+
 Manifest = dict[str, Any]
 
 
@@ -21,17 +23,40 @@ def logical_time(dag_run: DagRunProtocol) -> datetime:
     return moment.astimezone(UTC)
 
 
+def plan_betweenness(params: dict[str, Any], dag_run: DagRunProtocol) -> list[int]:
+    """Lay out a graph that is too large for one worker; returns the shards to map over, usually none."""
+    from include.organism.graph_metrics import shards
+    from include.organism.settings import Settings
+
+    with warehouse() as connection, neo4j_driver() as (driver, database):
+        half_life_ms = Settings.from_env().half_life_ms
+        return shards.plan(connection, driver, database, _metrics(params), half_life_ms, logical_time(dag_run))
+
+
+def betweenness_shard(shard: int, dag_run: DagRunProtocol) -> dict[str, int]:
+    """Work through one shard of the sources."""
+    from include.organism.graph_metrics import shards
+
+    with warehouse() as connection:
+        return shards.work_on(connection, logical_time(dag_run), shard)
+
+
+def _metrics(params: dict[str, Any]) -> MetricSettings:
+    from include.organism.graph_metrics.settings import MetricSettings
+
+    return MetricSettings.from_env(metrics_budget_s=params.get("metrics_budget_s"))
+
+
 def refresh_materialized_views(run_id: str, params: dict[str, Any], dag_run: DagRunProtocol) -> Manifest:
     """Measure the people graph; skipped, with all that follows, when there is nobody in it."""
     from include.organism.graph_metrics.refresh import Clients, NobodyToMeasure, refresh
-    from include.organism.graph_metrics.settings import MetricSettings
     from include.organism.settings import Settings
 
-    settings = MetricSettings.from_env(metrics_budget_s=params.get("metrics_budget_s"))
+    half_life_ms = Settings.from_env().half_life_ms
     with redis_client() as client, neo4j_driver() as (driver, database):
         clients = Clients(warehouse, driver, database, client)
         try:
-            return refresh(clients, settings, Settings.from_env().half_life_ms, logical_time(dag_run), run_id)
+            return refresh(clients, _metrics(params), half_life_ms, logical_time(dag_run), run_id)
         except NobodyToMeasure as nobody:
             raise AirflowSkipException(str(nobody)) from nobody
 

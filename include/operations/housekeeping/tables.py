@@ -54,6 +54,7 @@ RULES: Final = (
     Rule("ops", "backup", "removed_at", 365),
     Rule("ops", "sync_run", "started_at", 365),
     Rule("organism", "roster_rejection", "created_at", 90),
+    Rule("organism", "metric_work", "created_at", 1),
     Rule("organism", "assessment_rejection", "created_at", 90),
     Rule("organism", "causal_estimate", "created_at", 730),
     Rule("organism", "causal_report", "created_at", 365),

@@ -21,6 +21,7 @@ from include.operations.errors import InputRejected
 from include.operations.faults import fault_point
 from include.operations.log import log_event
 from include.organism import cache
+from include.organism.graph_metrics import shards
 from include.organism.graph_metrics.measure import Measured, measure
 from include.organism.graph_metrics.nodes import MetricNodes
 from include.organism.graph_metrics.read import read_snapshot
@@ -58,9 +59,10 @@ def refresh(
     """Measure the graph for a logical time.
 
     Returns:
-        Figures of the run: `people`, `edges`, `active_ties`, `dropped` edges by reason, `betweenness` (k, sources,
-        exact, error_bound), `rows` written and removed, `nodes_written` (false: a later run's numbers are on the nodes
-        and stay there), `cached` keys, `seconds` by phase.
+        Figures of the run: `rows_in` (edges read), `rows_out` (people measured), `active_ties`, `behind_s`, `dropped`
+        edges by reason, `betweenness` (k, sources, error_bound), `table` (rows changed, removed, left out),
+        `nodes_written` (false: a later run's numbers are on the nodes and stay there), `cached` keys, `seconds` by
+        phase.
 
     Raises:
         NobodyToMeasure: there is nobody.
@@ -72,14 +74,20 @@ def refresh(
         excluded = [row[0] for row in connection.execute(_EXCLUDED)]
     turn = nodes.begin(measured_at, run)
     fault_point("refresh.begun")
-    snapshot = read_snapshot(clients.driver, clients.database, half_life_ms, excluded)
+    with clients.warehouse() as connection:
+        laid = shards.load(connection, measured_at)
+        parts = None if laid is None else shards.collect(connection, measured_at, laid)
+    if laid is None:
+        snapshot = read_snapshot(clients.driver, clients.database, half_life_ms, excluded)
+    else:
+        snapshot, settings = laid.snapshot, laid.settings
     if not len(snapshot.people):
         raise NobodyToMeasure(
             "there is nobody in the people graph to measure",
             what_to_do="load a roster or let interactions arrive: python -m include.cli interactions lag",
         )
     fault_point("refresh.read")
-    measured = measure(snapshot, measured_at, settings)
+    measured = measure(snapshot, measured_at, settings, parts=parts)
     fault_point("refresh.measured")
     frame = measured.frame()
     with clients.warehouse() as connection:
@@ -89,6 +97,9 @@ def refresh(
     done = turn is not None and nodes.publish(turn, _rows(measured))
     fault_point("refresh.nodes_written")
     cached = _cache(clients.redis, frame, measured, measured_at) if done else 0
+    if laid is not None:
+        with clients.warehouse() as connection:
+            shards.clear(connection, measured_at, laid)
     return _report(measured, written, cached, nodes_written=done)
 
 
@@ -105,13 +116,13 @@ def _cache(client: redis.Redis, frame: pl.DataFrame, measured: Measured, measure
 def _report(measured: Measured, written: writer.Written, cached: int, *, nodes_written: bool) -> Manifest:
     graph, between = measured.facts["graph"], measured.facts["betweenness_centrality"]
     report: Manifest = {
-        "people": written.people,
-        "edges": graph["edges"],
+        "rows_in": graph["edges"],
+        "rows_out": written.people,
         "active_ties": graph["active_ties"],
         "behind_s": graph["behind_s"],
         "dropped": graph["dropped"],
         "betweenness": {name: between[name] for name in ("k", "sources", "error_bound")},
-        "rows": {"changed": written.changed, "removed": written.removed, "left_out": written.left_out},
+        "table": {"changed": written.changed, "removed": written.removed, "left_out": written.left_out},
         "nodes_written": nodes_written,
         "cached": cached,
         "seconds": measured.seconds,

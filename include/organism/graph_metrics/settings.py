@@ -15,6 +15,8 @@ RANGES: Final[dict[str, tuple[float, float]]] = {
     "metrics_budget_s": (1, 600),
     "metrics_threads": (0, 256),
     "metrics_window_days": (0, 36_500),
+    # Airflow maps at most 1,024 tasks; each shard has a budget of its own.
+    "metrics_shards": (1, 256),
     "metrics_seed": (0, 2**31 - 1),
 }
 
@@ -34,6 +36,7 @@ class MetricSettings:
         metrics_budget_s: seconds that betweenness may take; beyond, it is estimated from the sources done by then.
         metrics_threads: threads that work at once; 0: as many as this process may use cores.
         metrics_window_days: a tie counts as active for so long after its last interaction; 0: for ever.
+        metrics_shards: tasks that a graph is spread over which one worker cannot finish within the budget; 1: never.
         metrics_seed: of the order of sources and of the communities.
         metrics_distance: `hops`, or `strength`: stronger ties are shorter.
     """
@@ -41,6 +44,7 @@ class MetricSettings:
     metrics_budget_s: float = 180.0
     metrics_threads: int = 0
     metrics_window_days: float = 28.0
+    metrics_shards: int = 1
     metrics_seed: int = 42
     metrics_distance: Distance = Distance.HOPS
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ from psycopg import sql
 
 from include.connections import warehouse
 from include.organism import update
+from include.organism.graph_metrics import shards
 from include.organism.graph_metrics.refresh import Clients, refresh
 from include.organism.graph_metrics.settings import MetricSettings
 from include.organism.settings import Settings
@@ -23,7 +25,10 @@ from tests.faults.world import World, open_clients
 # A Thursday, after the made-up events of `world.events`.
 WHEN = datetime(2024, 2, 1, 6, tzinfo=UTC)
 SETTINGS = MetricSettings(metrics_threads=2)
-_TABLES = ("employee_metrics", "metric_run", "privacy_choice")
+SPREAD = replace(SETTINGS, metrics_shards=3)
+# Every graph is too large for one worker.
+shards._SECONDS_A_TIE = 1e9
+_TABLES = ("employee_metrics", "metric_run", "metric_work", "privacy_choice")
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +50,22 @@ def refresh_once(redis: str, neo4j: str, database: str, at: str, run: str) -> di
     os.environ["AIRFLOW_CONN_METRICS_WAREHOUSE"] = _airflow(database)
     with open_clients(redis, neo4j) as clients:
         return refresh(clients_of(clients), SETTINGS, Settings().half_life_ms, datetime.fromisoformat(at), run)
+
+
+def spread_once(redis: str, neo4j: str, database: str, at: str, run: str) -> dict[str, Any]:
+    """The same by way of shards."""
+    os.environ["AIRFLOW_CONN_METRICS_WAREHOUSE"] = _airflow(database)
+    with open_clients(redis, neo4j) as clients:
+        return spread(clients_of(clients), datetime.fromisoformat(at), run)
+
+
+def spread(clients: Clients, at: datetime, run: str) -> dict[str, Any]:
+    """Plan, all shards one after the other, refresh."""
+    half_life_ms = Settings().half_life_ms
+    with _warehouse() as connection:
+        for shard in shards.plan(connection, clients.driver, clients.database, SPREAD, half_life_ms, at):
+            shards.work_on(connection, at, shard)
+    return refresh(clients, SPREAD, half_life_ms, at, run)
 
 
 def clients_of(clients: update.Clients) -> Clients:

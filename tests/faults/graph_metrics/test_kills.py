@@ -57,6 +57,18 @@ def test_killed_then_repeated(filled, workers, point):
     check(filled)
 
 
+@pytest.mark.parametrize("point", ["shards.read", "shards.planned", "shards.worked:kill:2", "shards.laid:kill:2"])
+def test_killed_while_the_work_is_spread(filled, workers, point):
+    fault = point if ":" in point else f"{point}:kill"
+    killed = workers.call(MODULE, "spread_once", fault=fault, **filled.arguments())
+    assert killed.wait() == SIGKILLED
+    assert filled.rows("select distinct measured_at from organism.current_metrics") == [(EARLIER,)]
+    again = workers.call(MODULE, "spread_once", **filled.arguments())
+    assert again.wait() == 0
+    check(filled)
+    assert filled.rows("select count(*) from organism.metric_work") == [(0,)]
+
+
 @pytest.mark.parametrize("point", ["refresh.measured", "metrics.before_write", "refresh.stored"])
 def test_a_zombie_of_an_earlier_try_writes_nothing(filled, workers, point):
     zombie = start(workers, filled, f"{point}:hang")

@@ -51,8 +51,8 @@ def test_the_numbers_are_those_of_the_events(filled):
         for same in ("betweenness_centrality", "clustering_coefficient", "degree_centrality", "strength"):
             assert node[same] == pytest.approx(row[same], rel=SAME), same
         assert node["metrics_at"] == WHEN.timestamp() * 1000
-    assert manifest["people"] == len(graph)
-    assert manifest["edges"] == graph.number_of_edges()
+    assert manifest["rows_out"] == len(graph)
+    assert manifest["rows_in"] == graph.number_of_edges()
     assert manifest["betweenness"] == {"k": len(graph), "sources": len(graph), "error_bound": 0.0}
 
 
@@ -74,7 +74,7 @@ def test_a_second_refresh_of_the_same_time_changes_nothing(filled):
     filled.refresh()
     before = filled.stored(), filled.nodes()
     again = filled.refresh(run="scheduled")
-    assert again["rows"] == {"changed": 0, "removed": 0, "left_out": 0}
+    assert again["table"] == {"changed": 0, "removed": 0, "left_out": 0}
     stored, nodes = filled.stored(), filled.nodes()
     for each in (before[1], nodes):
         assert {node.pop("metrics_epoch") for node in each.values()} <= {1, 2}
@@ -87,7 +87,7 @@ def test_an_older_run_leaves_the_nodes_to_the_newer_one(filled):
     older = filled.refresh(WHEN - timedelta(hours=6), "late")
     assert older["nodes_written"] is False
     assert older["cached"] == 0
-    assert len(filled.stored(WHEN - timedelta(hours=6))) == older["people"]
+    assert len(filled.stored(WHEN - timedelta(hours=6))) == older["rows_out"]
     assert {node["metrics_at"] for node in filled.nodes().values()} == {WHEN.timestamp() * 1000}
 
 
@@ -125,7 +125,7 @@ def test_who_opted_out_or_is_on_leave_is_not_measured(filled):
         chosen,
     )
     manifest = filled.refresh(settings=WHOLE)
-    assert manifest["people"] == len(others)
+    assert manifest["rows_out"] == len(others)
     assert set(filled.stored()) == set(others)
     nodes = filled.nodes()
     for person in (gone, away, chosen):
@@ -155,7 +155,7 @@ def test_broken_properties_are_left_out_and_counted(place):
     )
     manifest = place.refresh()
     assert manifest["dropped"] == {"self_loop": 1, "unusable": 3}
-    assert manifest["edges"] == 1
+    assert manifest["rows_in"] == 1
     stored = place.stored()
     assert [stored[person]["degree_centrality"] for person in "abc"] == [0.5, 0.5, 0]
     assert stored["a"]["team"] == "red"
