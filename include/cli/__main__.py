@@ -8,7 +8,20 @@ from typing import Annotated
 
 import typer
 
-from include.cli import alerts, audit, backup, dags, deadletter, doctor, interactions, run_errors, stats, vms, warehouse
+from include.cli import (
+    alerts,
+    audit,
+    backup,
+    dags,
+    deadletter,
+    doctor,
+    interactions,
+    privacy,
+    run_errors,
+    stats,
+    vms,
+    warehouse,
+)
 from include.cli.errors import explain
 
 PROGRAM = "python -m include.cli"
@@ -29,6 +42,7 @@ app.add_typer(vms.syncs, name="sync")
 app.command()(vms.reconcile)
 app.add_typer(vms.quarantine, name="quarantine")
 app.add_typer(audit.app, name="audit")
+app.add_typer(privacy.app, name="privacy")
 
 
 @app.callback()

@@ -16,6 +16,7 @@ from include.operations.errors import InputRejected, LeaseLost
 from include.operations.faults import fault_point
 from include.organism.metric_store import layout
 from include.organism.metric_store.columns import ALWAYS, COLUMNS, METRICS, REQUIRED, SOMETIMES
+from include.organism.privacy.pseudonym import Pseudonyms
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,6 +33,8 @@ on conflict (measured_at) do update set epoch = run.epoch + 1, run_id = excluded
 returning epoch
 """
 _LOCK: Final = "select epoch from organism.metric_run where measured_at = %s for update"
+_SHARE: Final = "lock table organism.employee_metrics in row exclusive mode"
+_ERASED: Final = "select person_digest from organism.privacy_request where kind = 'erase'"
 _STAGE: Final = "create temporary table staged_metrics (like organism.employee_metrics) on commit drop"
 _COPY: Final = "copy staged_metrics ({}) from stdin (format csv)"
 _LEAVE_OUT: Final = """
@@ -74,7 +77,7 @@ class Written:
         people: rows of the run now.
         changed: rows inserted or updated; a repeated write of the same values changes none.
         removed: rows of people that an earlier try measured and this one did not.
-        left_out: people who opted out or are on leave.
+        left_out: people who opted out, are on leave or were erased.
     """
 
     people: int
@@ -121,19 +124,23 @@ def write(connection: psycopg.Connection, run: MetricRun, frame: pl.DataFrame) -
     from psycopg.types.json import Jsonb
 
     checked = _checked(frame)
+    given = checked.height
     fault_point("metrics.before_write")
+    # An erasure locks the table against this, so that it deletes what is written, or is seen here.
+    connection.execute(_SHARE)
+    checked = _without_erased(connection, checked)
     connection.execute(_STAGE)
     columns = sql.SQL(", ").join(map(sql.Identifier, ("measured_at", *checked.columns)))
     with connection.cursor().copy(sql.SQL(_COPY).format(columns)) as copy:
         for part in checked.iter_slices(_ROWS_A_SLICE):
             copy.write(_csv(part, run.measured_at))
-    left_out = connection.execute(_LEAVE_OUT).rowcount
+    left_out = given - checked.height + connection.execute(_LEAVE_OUT).rowcount
     lock_run(connection, run.measured_at, run.epoch)
     layout.make_room(connection, layout.RAW, run.measured_at)
     removed = connection.execute(_DELETE, [run.measured_at]).rowcount
     changed = connection.execute(_upsert(checked.columns)).rowcount
     fault_point("metrics.in_transaction")
-    people = checked.height - left_out
+    people = given - left_out
     facts = [Jsonb({name: dict(fact) for name, fact in run.metrics.items()}), Jsonb(dict(run.seconds))]
     connection.execute(_COMPLETE, [people, run.edges, *facts, run.measured_at])
     connection.commit()
@@ -174,6 +181,15 @@ def _upsert(given: list[str]) -> sql.Composed:
         new=comma.join(sql.SQL("excluded.{}").format(name) for name in values),
         old=comma.join(sql.SQL("stored.{}").format(name) for name in values),
     )
+
+
+def _without_erased(connection: psycopg.Connection, frame: pl.DataFrame) -> pl.DataFrame:
+    """The graph may have been read before somebody was erased."""
+    erased = {digest for (digest,) in connection.execute(_ERASED)}
+    if not erased:
+        return frame
+    pseudonyms = Pseudonyms.from_env()
+    return frame.filter([pseudonyms.tombstone(person) not in erased for person in frame["employee_id"]])
 
 
 def _csv(part: pl.DataFrame, measured_at: datetime) -> bytes:
