@@ -113,8 +113,9 @@ bench-sync: .venv/.dev ## the syncs through the scheduler, empty and incremental
 bench-analysis: bench-graph bench-causal ## both parts of the 6-hour pipeline
 
 .PHONY: bench-graph
-bench-graph: .venv/.dev ## graph metrics beside networkx, and a graph of 100,000 people within its time budget
-	@$(PY) -m benchmarks.graph_metrics $$ARGS
+bench-graph: .venv/.dev ## graph metrics beside networkx; 100,000 people within their time budget; a whole refresh, and reads
+	@$(PY) -m benchmarks.graph_metrics
+	@$(PY) -m benchmarks.graph_refresh
 
 .PHONY: bench-causal
 bench-causal: .venv/.dev ## effects of 100,000 and a million rows, beside pyfixest, linearmodels and Spark
