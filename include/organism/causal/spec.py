@@ -147,7 +147,7 @@ class Fit:
     """People whose treatment changes at all."""
     effective_people: float
     """(sum w)^2 / sum w^2, w being a person's share in the treatment's residual variance: so many equal people would
-    say as much (Aronow and Samii 2016 for the weights, Kish for the count)."""
+    say as much (Aronow and Samii 2016 for the weights, Kish for the count). Clusters, if these are given."""
     treatment_mean: float
     treatment_sd: float
     treatment_within_share: float

@@ -46,6 +46,18 @@ def two_workers(spark_home):
         patch.setenv("AIRFLOW_CONN_SPARK", json.dumps(connection))
         with connections.spark() as session:
             yield DistributedCausalEngine(session)
+        _end_java()
+
+
+def _end_java():
+    """PySpark keeps its Java process until Python ends; the other tests need the memory."""
+    from pyspark import SparkContext
+
+    gateway = SparkContext._gateway
+    gateway.shutdown()
+    gateway.proc.stdin.close()
+    gateway.proc.wait(60)
+    SparkContext._gateway = SparkContext._jvm = None
 
 
 @pytest.fixture(scope="module")
