@@ -321,6 +321,10 @@ RULES: Final[dict[str, Rule]] = {
     "sqlalchemy.exc.StatementError": Rule(DATABASE_FOR_GOOD, inner="orig", refine=True),
     "sqlalchemy.exc.SQLAlchemyError": Rule(DATABASE_FOR_GOOD),
     "alembic.util.exc.CommandError": Rule(DATABASE_FOR_GOOD),
+    # Spark: a server that does not answer, a path or column that is not there
+    "pyspark.errors.exceptions.connect.SparkConnectGrpcException": Rule(NETWORK),
+    "py4j.protocol.Py4JNetworkError": Rule(NETWORK),
+    "pyspark.errors.exceptions.base.AnalysisException": Rule(VALIDATION),
     # Airflow
     "airflow.sdk.exceptions.AirflowTaskTimeout": Rule(TIMEOUT),
     "airflow.sdk.exceptions.AirflowSensorTimeout": Rule(TIMEOUT),
