@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 from include.operations.errors import InputRejected
 
@@ -27,6 +27,7 @@ METRICS: Final = (
 MANAGER: Final = "is_manager"
 OUTCOMES: Final = (BURNOUT, *METRICS)
 CONFOUNDERS: Final = (*METRICS, MANAGER)
+Engine = Literal["auto", "local", "spark"]
 _SCENARIO: Final[dict[str, Any]] = {
     "type": "object",
     "required": ["name", "column", "how", "amount"],
@@ -87,7 +88,7 @@ class Question:
     end: date | None = None
     teams: tuple[str, ...] = ()
     managers: Managers = Managers.ALL
-    engine: str = "auto"
+    engine: Engine = "auto"
     scenarios: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod

@@ -36,22 +36,22 @@ def analyse(connection: psycopg.Connection, question: Question, measured_at: dat
     """
     from include.organism.analysis import answers, panel, record
     from include.organism.analysis.report import page
-    from include.organism.causal.engine_local import LocalEngine
+    from include.organism.causal.choice import engine_for
     from include.organism.metric_store.writer import lock_run
 
     with ExitStack() as stack:
         found = None
         newest = connection.execute(_NEWEST, [measured_at]).fetchone()
         if newest is None or measured_at - newest[0] > FRESH:
-            given, engine_name = answers.refused(question, "stale_metrics"), "none"
+            given, engine_name, why = answers.refused(question, "stale_metrics"), "none", ""
         else:
             found = stack.enter_context(panel.opened(connection, question, measured_at))
             # The estimate takes its time, and needs no snapshot of the warehouse.
             connection.commit()
             if question.outcome == BURNOUT and found.instrument is None:
-                given, engine_name = answers.refused(question, "no_assessments"), "none"
+                given, engine_name, why = answers.refused(question, "no_assessments"), "none", ""
             else:
-                engine = LocalEngine()
+                engine, why = stack.enter_context(engine_for(found.rows, question.engine))
                 fault_point("analysis.before_estimate")
                 given, engine_name = answers.answer(engine, found, question), engine.name
         facts = page.Facts(measured_at, question, found, engine_name)
@@ -66,6 +66,7 @@ def analyse(connection: psycopg.Connection, question: Question, measured_at: dat
         "rows": 0 if found is None else found.rows,
         "people": 0 if found is None else found.people,
         "engine": engine_name,
+        "engine_because": why,
         "verdicts": dict(Counter(str(each.verdict) for each in given)),
         "estimates": ids,
     }
