@@ -110,7 +110,11 @@ bench-sync: .venv/.dev ## the syncs through the scheduler, empty and incremental
 	@$(PY) -m benchmarks.salesforce_scheduled $$ARGS
 
 .PHONY: bench-analysis
-bench-analysis: bench-graph bench-causal ## both parts of the 6-hour pipeline
+bench-analysis: bench-graph bench-causal bench-store ## all parts of the 6-hour pipeline
+
+.PHONY: bench-store
+bench-store: .venv/.dev ## metric store at two years of 2,000 people: trends, writing, roll-ups
+	@$(PY) -m benchmarks.metric_store $$ARGS
 
 .PHONY: bench-graph
 bench-graph: .venv/.dev ## graph metrics beside networkx; 100,000 people within their time budget; a whole refresh, and reads
