@@ -29,7 +29,7 @@ from include.warehouse import schema
 from local.servers import PostgresServer
 
 PEOPLE, TEAMS, EVERY = 2_000, 40, timedelta(hours=6)
-LAST = datetime.fromisoformat("2026-06-01T18:00:00+00:00")
+LAST = datetime.fromisoformat("2025-06-01T18:00:00+00:00")
 NAME = "bench_store"
 # Far more rows of people than are kept (90 days): the peer gets its data, too.
 ROWS = """

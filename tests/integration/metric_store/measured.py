@@ -6,7 +6,8 @@ import polars as pl
 
 from include.organism.metric_store import writer
 
-NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
+# A Monday.
+NOON = datetime(2024, 5, 6, 12, tzinfo=UTC)
 FACTS = {"betweenness_centrality": {"method": "exact", "engine": "own", "version": "1", "definition": "networkx"}}
 
 

@@ -90,13 +90,14 @@ def test_retention_drops_each_table_at_its_age(store):
         teams.publish(store, NOON + timedelta(days=days), epoch)
     plain = layout.edition(store) is None
     done = retention.keep(store, now)
-    assert done.pop("made", 0) == (6 if plain else 0) or plain
+    # Two ahead of each table, less what the run of five days ago has made.
+    assert (done.pop("made", 0) > 0) is plain
     assert done == {"employee_metrics": 1}
     assert rows(store, "select count(distinct measured_at) from organism.employee_metrics") == [(1,)]
     assert rows(store, "select count(*) from organism.employee_metrics_hourly") == [(24,)]
     assert retention.keep(store, now) == {}
     late = retention.keep(store, now + timedelta(days=1500))
-    assert late.pop("made", 0) == (12 if plain else 0)
+    assert late.pop("made", 0) == (3 * len(layout.ALL) if plain else 0)
     assert set(late) == {layout.RAW.table, layout.HOURLY.table, layout.DAILY.table, layout.TEAMS.table, "cohorts"}
     for series in layout.ALL:
         assert rows(store, f"select count(*) from {series.name}") == [(0,)]
