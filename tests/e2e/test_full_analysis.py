@@ -61,6 +61,8 @@ class World:
 def world(airflow_system: AirflowSystem) -> Iterator[World]:
     world = World(airflow_system)
     yield world
+    # Other files hold the shared graph to an oracle of their own events.
+    world.driver.execute_query("MATCH (e:Employee) WHERE e.id IN $ids DETACH DELETE e", ids=PEOPLE)
     world.driver.close()
     world.redis.close()
 
@@ -82,7 +84,8 @@ def test_events_become_metrics_and_a_repeated_run_doubles_nothing(world: World) 
         "select employee_id, betweenness_centrality, clustering_coefficient, measured_at from organism.current_metrics"
     )}  # fmt: skip
     nodes = world.nodes()
-    assert set(PEOPLE) <= table.keys() == nodes.keys()
+    # Other tests share the graph; some of their people have opted out.
+    assert set(PEOPLE) <= table.keys() <= nodes.keys()
     for person, (between, clustering, measured_at) in table.items():
         assert nodes[person]["betweenness_centrality"] == between
         assert nodes[person]["clustering_coefficient"] == clustering
