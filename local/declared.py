@@ -60,6 +60,14 @@ def apply(root: Path, url: str, username: str, password: str) -> str:
     return f"{len(pools)} pools, {len(variables)} variables"
 
 
+def ensure_variable(url: str, username: str, password: str, key: str, value: str) -> None:
+    """Create a variable; one that is there keeps its value, for it may be a switch that somebody has thrown."""
+    with closing(login(url, username, password)) as client:
+        answer = client.post("/api/v2/variables", json={"key": key, "value": value})
+        if answer.is_error and answer.status_code != httpx.codes.CONFLICT:
+            raise PartError(PART, f"the variable {key} cannot be made: HTTP {answer.status_code}")
+
+
 def _put(client: httpx.Client, path: str, name: str, new: dict[str, Any], changed: dict[str, Any]) -> None:
     answer = client.post(path, json=new)
     if answer.status_code == httpx.codes.CONFLICT:

@@ -125,6 +125,7 @@ class LocalSystem:
             "BACKUP_KEY": Secrets(self.state_dir).get_or_make("backup_key", key),
             "BACKUP_DIR": str(self.state_dir / "backups"),
             "BACKUP_PG_BIN": str(binaries()),
+            "INTERVENTION_APPROVERS": ADMIN,
             "UPKEEP_STATE_DIRS": str(self.state_dir / "demo"),
         } | self._presets.others
 
@@ -199,7 +200,10 @@ class LocalSystem:
 
     def _start_api(self, server: ApiServer) -> None:
         server.start()
-        self._step(declared.PART, lambda: declared.apply(self.root, self.home.url, ADMIN, self.home.password))
+        login = self.home.url, ADMIN, self.home.password
+        self._step(declared.PART, lambda: declared.apply(self.root, *login))
+        # Here people try things out; elsewhere a person switches actions on.
+        declared.ensure_variable(*login, "interventions_enabled", "true")
 
     def _migrate(self) -> str:
         changed = migrate(self.home, self.variables(), self.state_dir / "logs" / "migrate.log")

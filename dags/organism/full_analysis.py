@@ -2,11 +2,11 @@
 
 | task | what it does |
 |---|---|
-| `plan_betweenness` | lays out a graph too large for one worker's time; usually there is nothing to do |
-| `betweenness_shard` | works through a part of such a graph, one mapped task a part, on any worker |
+| `plan_betweenness`, `betweenness_shard` | a graph too large for one worker's time, in mapped tasks; usually none |
 | `refresh_materialized_views` | reads the graph once; centralities, communities onto nodes and into tables |
 | `run_causal_analysis` | what drives the outcome, as the parameters ask it; refuses what the data cannot say; a page |
 | `store_metrics` | roll-ups by hour and day; means of groups that are large enough |
+| `evaluate_interventions`, `request_reviews` | proposals from supported estimates; a review run for each |
 
 Every row belongs to the run's logical time, so a repeated run doubles nothing. Betweenness is exact as long as the time
 budget allows, then estimated from random pivots; how, and with which error, is in `organism.metric_run`.
@@ -24,6 +24,7 @@ from include.operations.task import resilient_task
 from include.organism import tasks_analysis as tasks
 from include.organism.analysis import question
 from include.organism.analysis.web import ReportLink
+from include.organism.interventions.review_operator import request_reviews
 
 PARAMS = {
     "metrics_budget_s": Param(
@@ -51,7 +52,9 @@ def organism_full_analysis() -> None:
     analysed = resilient_task(object_name="causal analysis")(tasks.run_causal_analysis)()
     analysed.operator.operator_extra_links = (ReportLink(),)
     stored = resilient_task(object_name="metric store")(tasks.store_metrics)()
-    chain(spread, refreshed, analysed, stored)
+    evaluated = resilient_task(object_name="interventions")(tasks.evaluate_interventions)()
+    chain(spread, refreshed, analysed, stored, evaluated)
+    request_reviews(evaluated)
 
 
 organism_full_analysis()

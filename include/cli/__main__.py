@@ -16,6 +16,7 @@ from include.cli import (
     deadletter,
     doctor,
     interactions,
+    interventions,
     privacy,
     run_errors,
     stats,
@@ -43,6 +44,7 @@ app.command()(vms.reconcile)
 app.add_typer(vms.quarantine, name="quarantine")
 app.add_typer(audit.app, name="audit")
 app.add_typer(privacy.app, name="privacy")
+app.add_typer(interventions.app, name="interventions")
 
 
 @app.callback()

@@ -77,3 +77,10 @@ def store_metrics(dag_run: DagRunProtocol) -> Manifest:
 
     with warehouse() as connection:
         return store(connection, logical_time(dag_run))
+
+
+def evaluate_interventions(run_id: str, dag_run: DagRunProtocol) -> list[Manifest]:
+    """Propose what the run's supported estimates suggest; returns the reviews to ask for."""
+    from include.organism.interventions.tasks import propose
+
+    return propose(logical_time(dag_run), run_id)

@@ -93,11 +93,14 @@ def _params(dag: DAG) -> str:
     for name in dag.params:
         param: Param = dag.params.get_param(name)
         schema = dict(param.schema)
-        defaults[name] = param.value
+        # A param without a default has to be given; its value is then none of JSON's.
+        required = not param.has_value and param.value is not None
+        defaults[name] = "..." if required else param.value
+        shown = "required" if required else _code(param.value)
         kind = schema.get("type", "any")
         kind = " or ".join(kind) if isinstance(kind, list) else kind
         limits = ", ".join(f"{key} {_code(schema[key])}" for key in _LIMITS if key in schema) or "-"
-        lines.append(f"| `{name}` | {kind} | {_code(param.value)} | {limits} | {param.description or '-'} |\n")
+        lines.append(f"| `{name}` | {kind} | {shown} | {limits} | {param.description or '-'} |\n")
     example = json.dumps(defaults, sort_keys=True).replace("'", "'\\''")
     return "".join(lines) + f"\n```sh\npython -m include.cli trigger {dag.dag_id} --conf '{example}'\n```\n"
 

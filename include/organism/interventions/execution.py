@@ -18,7 +18,7 @@ from uuid import UUID
 from include.operations.errors import LeaseLost, classify
 from include.operations.faults import fault_point
 from include.operations.log import log_event
-from include.organism.interventions import checks, evidence, store, switch
+from include.organism.interventions import audit, checks, evidence, store, switch
 from include.organism.interventions.audit import Event
 from include.organism.interventions.catalogue import CATALOGUE, System
 from include.organism.interventions.checks import Budget, Case, Refusal
@@ -224,6 +224,8 @@ def _finish(desk: Desk, intervention: UUID, fence: int) -> str:
         done = sum(step.state == "done" for step in store.steps(desk.connection, intervention))
         changes = {"status": "executed", "executed_at": desk.clock(), "executor": "", "lease_until": None}
         store.move(desk.connection, intervention, changes, Event.EXECUTED, desk.run, {"fence": fence, "people": done})
+        due = desk.clock() + timedelta(days=desk.settings.outcome_days)
+        audit.append(desk.connection, Event.MONITORING, desk.run, intervention, {"not_before": due.isoformat()})
         fault_point("interventions.executed.before_commit")
     fault_point("interventions.executed")
     log_event(log, "intervention_executed", intervention=intervention, people=done)

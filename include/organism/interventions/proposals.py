@@ -79,22 +79,23 @@ def from_estimates(desk: Desk, measured_at: datetime, population: Population) ->
         estimates = evidence.of_run(desk.connection, measured_at)
         for estimate in estimates:
             if estimate.treatment in evidence.MEASURED and estimate.outcome in BETTER:
-                for proposal in _suggested(desk, measured_at, estimate, population):
-                    if proposal.target.value not in taken and len(found) < desk.settings.max_proposals:
-                        taken.add(proposal.target.value)
-                        found.append(proposal)
-    return found
+                for proposal in _suggested(desk, measured_at, estimate, population, taken):
+                    taken.add(proposal.target.value)
+                    found.append(proposal)
+    return found[: desk.settings.max_proposals]
 
 
-def _suggested(desk: Desk, measured_at: datetime, estimate: Estimate, population: Population) -> Iterator[Proposal]:
-    """For each fitting action the teams, those first in which it would change most."""
+def _suggested(
+    desk: Desk, measured_at: datetime, estimate: Estimate, population: Population, taken: Collection[str]
+) -> Iterator[Proposal]:
+    """For each fitting action the team in which it would change most, of those that are not taken."""
     actions = [a for a in CATALOGUE.values() if a.automatic and a.lever == estimate.treatment]
     teams = _team_means(desk, measured_at, estimate.treatment, population)
     for action in sorted(actions, key=lambda a: (_ORDER[a.impact], a.name)):
         parameters = action.read({})
         for team, mean in teams:
             change = action.change(mean, parameters)
-            if change is None or not _improves(estimate.outcome, expected := estimate.times(change)):
+            if team in taken or change is None or not _improves(estimate.outcome, expected := estimate.times(change)):
                 continue
             number = store.new_id(
                 measured_at.isoformat(), estimate.specification_hash, estimate.treatment, action.name, team

@@ -40,7 +40,7 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "holdout_share": (0.10, 0.20),
     "expiry_h": (0.01, 168.0),
     "lease_s": (5.0, 3_600.0),
-    "outcome_days": (0.0, 90.0),
+    "outcome_days": (1.0, 90.0),
     "outcome_before_days": (1.0, 90.0),
     "outcome_give_up_days": (1.0, 365.0),
     "disable_after": (1, 100),

@@ -20,6 +20,7 @@ from include.operations.faults import fault_point
 from include.operations.log import log_event
 from include.organism import cache
 from include.organism.deadletter import DeadLetter, DeadLetters
+from include.organism.interventions import personal
 from include.organism.metric_store.teams import cohort_digest
 from include.organism.privacy import choices
 from include.organism.privacy.pseudonym import Pseudonyms
@@ -139,6 +140,7 @@ class Requests:
         graph.release(run)
         with self.warehouse() as connection:
             counts |= _erase_rows(connection, person)
+            counts |= personal.forget(connection, self.clients.driver, self.clients.database, person)
             fault_point("erase.in_transaction")
         _, counts["cached"] = cache.invalidate(self.clients.redis, [person])
         counts["dead_letters"] = self._discard_letters(given)

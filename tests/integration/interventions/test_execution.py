@@ -8,7 +8,7 @@ import pytest
 from include.operations.errors import LeaseHeld, LeaseLost
 from include.organism.interventions import audit, execution, store
 from include.organism.interventions.errors import ActionRefused
-from tests.integration.interventions.world import NOW, PEOPLE
+from tests.interventions import NOW, PEOPLE, approved, execute, roll_back
 
 pytestmark = pytest.mark.servers
 
@@ -25,23 +25,6 @@ CALENDAR = [
     ("redistribute_tasks", {"percent": 25}),
     ("suggest_focus_time", {"minutes": 60, "per_week": 1, "uptake": 0.5}),
 ]
-
-
-def execute(world, intervention, run="run", **settings):
-    with world.desk(run, **settings) as desk:
-        return execution.execute(desk, intervention)
-
-
-def roll_back(world, intervention, run="rollback"):
-    with world.desk(run) as desk:
-        return execution.roll_back(desk, intervention, "harmful", "tested")
-
-
-def approved(world, action="reduce_meetings", parameters=None, **more):
-    placed = world.propose(action, parameters=parameters, change=-0.1, **more)
-    assert (placed.status, placed.reason_code) == ("pending_approval", "")
-    assert world.approve(placed.id) == "approved"
-    return placed.id
 
 
 @pytest.mark.parametrize(("action", "parameters"), GRAPH)
@@ -88,6 +71,7 @@ def test_what_is_written_down(world):
         "intervention_approved",
         "intervention_begun",
         "intervention_executed",
+        "outcome_monitoring_scheduled",
         "rollback_begun",
         "intervention_rolled_back",
     ]

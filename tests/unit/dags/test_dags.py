@@ -13,6 +13,8 @@ EXPECTED = {
     "organism/incremental_update.py": ["organism_incremental_update"],
     "organism/load_assessments.py": ["organism_load_assessments"],
     "organism/load_roster.py": ["organism_load_roster"],
+    "organism/intervention_review.py": ["organism_intervention_review"],
+    "organism/intervention_outcomes.py": ["organism_intervention_outcomes"],
     "operations/housekeeping.py": ["ops_housekeeping"],
     "operations/statistics.py": ["ops_statistics"],
     "vms/full_sync.py": ["vms_full_sync"],

@@ -1,4 +1,4 @@
-"""People in a graph, metrics and estimates in a warehouse, and a desk to execute interventions at."""
+"""For tests of interventions: people in a graph, metrics and estimates in a warehouse, and a desk to work at."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from typing import Any
 
 import neo4j
 import psycopg
+import pytest
 
 from include.connections import neo4j_driver, warehouse
-from include.organism.interventions import population, proposals, review
+from include.organism.interventions import execution, population, proposals, review
 from include.organism.interventions.execution import Desk
 from include.organism.interventions.population import Kind, Target
 from include.organism.interventions.settings import Mode, Settings
 from include.organism.interventions.tasks import executors
 from include.organism.metric_store import layout
+from include.warehouse import schema
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 MEASURED = NOW - timedelta(hours=3)
@@ -42,23 +44,24 @@ returning id
 class World:
     """One test's graph and warehouse; the connections are those that tasks open."""
 
-    def __init__(self, url: str, driver: neo4j.Driver) -> None:
+    def __init__(self, url: str, driver: neo4j.Driver, prefix: str = "p", now: datetime = NOW) -> None:
         self.url = url
         self.driver = driver
-        self.now = NOW
+        self.prefix = prefix
+        self.now = now
         self.settings = SETTINGS
 
     # --- what there is ---------------------------------------------------------------------------
     def fill(self) -> None:
         """160 people in four teams, each with a manager; three without some property."""
-        self.driver.execute_query("MATCH (n) DETACH DELETE n")
+        self.empty()
         rows = [
             {
-                "id": f"p{n:03}",
+                "id": self.id(n),
                 "team": TEAMS[n % 4],
                 "role": "Manager" if n < 4 else "IC",
                 "is_manager": n < 4,
-                "manager": None if n < 4 else f"p{n % 4:03}",
+                "manager": None if n < 4 else self.id(n % 4),
             }
             for n in range(PEOPLE)
         ]
@@ -72,26 +75,38 @@ class World:
             " CREATE (e)-[:REPORTS_TO]->(m)",
             rows=rows,
         )
-        self.driver.execute_query("MATCH (e:Employee {id: 'p008'}) REMOVE e.role, e.is_manager")
-        self.driver.execute_query("MATCH (e:Employee {id: 'p012'})-[r:REPORTS_TO]->() DELETE r")
-        self.measure(MEASURED)
+        self.driver.execute_query("MATCH (e:Employee {id: $id}) REMOVE e.role, e.is_manager", id=self.id(8))
+        self.driver.execute_query("MATCH (e:Employee {id: $id})-[r:REPORTS_TO]->() DELETE r", id=self.id(12))
+        self.measure(self.now - timedelta(hours=3))
+
+    def empty(self) -> None:
+        """Remove this world's people, and what interventions remember."""
+        self.driver.execute_query(
+            "MATCH (n) WHERE n:InterventionLedger OR (n:Employee AND n.id STARTS WITH $prefix) DETACH DELETE n",
+            prefix=self.prefix,
+        )
+
+    def id(self, number: int) -> str:
+        """A person's id; who is in which team follows from the number."""
+        return f"{self.prefix}{number:03}"
 
     def measure(self, at: datetime, degree: dict[str, float] | None = None) -> None:
         """A complete run of metrics; `degree` by team."""
         means = degree or {"Design": 0.10, "Engineering": 0.30, "Sales": 0.20, "Support": 0.05}
+        everyone = self.driver.execute_query("MATCH (e:Employee) RETURN count(e) AS people").records[0]["people"]
         with psycopg.connect(self.url) as connection:
             layout.make_room(connection, layout.RAW, at)
             connection.execute(
                 "insert into organism.metric_run (measured_at, run_id, epoch, people, completed_at)"
                 " values (%s, 'run', 1, %s, now())",
-                [at, PEOPLE],
+                [at, everyone],
             )
             with connection.cursor() as cursor:
                 cursor.executemany(
                     "insert into organism.employee_metrics (measured_at, employee_id, team, is_manager,"
                     " degree_centrality) values (%s, %s, %s, %s, %s)",
                     [
-                        (at, f"p{n:03}", TEAMS[n % 4], n < 4, means[TEAMS[n % 4]] + (n % 7) / 1000)
+                        (at, self.id(n), TEAMS[n % 4], n < 4, means[TEAMS[n % 4]] + (n % 7) / 1000)
                         for n in range(PEOPLE)
                     ],
                 )
@@ -187,3 +202,85 @@ class World:
     def set(self, statement: str) -> None:
         with psycopg.connect(self.url) as connection:
             connection.execute(statement)  # type: ignore[arg-type]
+
+
+# --- steps of tests -------------------------------------------------------------------------------
+def execute(world, intervention, run="run", **settings):
+    with world.desk(run, **settings) as desk:
+        return execution.execute(desk, intervention)
+
+
+def roll_back(world, intervention, run="rollback"):
+    with world.desk(run) as desk:
+        return execution.roll_back(desk, intervention, "harmful", "tested")
+
+
+def approved(world, action="reduce_meetings", parameters=None, **more):
+    placed = world.propose(action, parameters=parameters, change=-0.1, **more)
+    assert (placed.status, placed.reason_code) == ("pending_approval", "")
+    assert world.approve(placed.id) == "approved"
+    return placed.id
+
+
+def assess(world, which, effect, *, skip=()):
+    """Everybody answers five days before and after; the treated change by `effect`."""
+    treated = set(world.members(which))
+    rows = [
+        (
+            world.id(n),
+            NOW.date() + timedelta(days=days),
+            40 + n % 7 + (effect if days > 0 and hit else 0) + n * days % 3,
+        )
+        for n in range(PEOPLE)
+        for days in (-5, 5)
+        for hit in (world.id(n) in treated,)
+        if world.id(n) not in skip
+    ]
+    with psycopg.connect(world.url) as connection, connection.cursor() as cursor:
+        cursor.execute("delete from organism.burnout_assessment")
+        cursor.executemany(
+            "insert into organism.burnout_assessment (employee_id, instrument, assessed_on, score, consent, run_id)"
+            " values (%s, 'test', %s, %s, true, 'test')",
+            rows,
+        )
+
+
+# --- fixtures, imported by conftest files ----------------------------------------------------------
+@pytest.fixture(scope="session")
+def migrated(postgres_server):
+    """A database to copy: migrations take a second each time."""
+    url = postgres_server.create_database("interventions_template")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW_CONN_WAREHOUSE", url.replace("postgresql://", "postgres://"))
+        schema.upgrade()
+    return url
+
+
+@pytest.fixture
+def database(migrated, postgres_server, monkeypatch):
+    """The address of a fresh copy, which is the connection `warehouse`."""
+    with psycopg.connect(postgres_server.url_of("postgres", "postgres"), autocommit=True) as admin:
+        admin.execute("drop database if exists interventions_test with (force)")
+        admin.execute("create database interventions_test template interventions_template owner warehouse")
+    url = migrated.replace("interventions_template", "interventions_test")
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", url.replace("postgresql://", "postgres://"))
+    return url
+
+
+@pytest.fixture
+def connection(database):
+    with psycopg.connect(database) as connection:
+        yield connection
+
+
+@pytest.fixture
+def world(database, neo4j_server, alert_sink, monkeypatch):
+    """People, metrics, and calendars; nothing stops actions."""
+    monkeypatch.setenv("AIRFLOW_CONN_ORGANISM_NEO4J", neo4j_server.url)
+    monkeypatch.setenv("AIRFLOW_CONN_INTERVENTIONS", alert_sink.connections["AIRFLOW_CONN_INTERVENTIONS"])
+    monkeypatch.setenv("AIRFLOW_VAR_INTERVENTIONS_ENABLED", "true")
+    with neo4j.GraphDatabase.driver(neo4j_server.uri, auth=neo4j_server.auth) as driver:
+        driver.execute_query("MATCH (n) DETACH DELETE n")
+        world = World(database, driver)
+        world.fill()
+        yield world
