@@ -31,7 +31,7 @@ SECRET = re.compile(r"PASSWORD|SECRET|FERNET|AUTH$|TOKEN|_KEY$")
 ALERTS = {"slack_alerts", "smtp_alerts", "sentry"}
 # What tasks have; the superuser's is for `init` alone.
 ALL = ALERTS | {
-    *("organism_redis", "organism_neo4j", "warehouse", "salesforce", "spark"),
+    *("organism_redis", "organism_neo4j", "warehouse", "salesforce", "spark", "interventions"),
     *("airflow_metadata", "airflow_metadata_upkeep", "backup_scratch"),
 }
 
