@@ -178,8 +178,11 @@ def _claim(desk: Desk, intervention: UUID) -> int | None:
         if refusal is not None:
             _refuse(desk, row.id, refusal)
             return None
-        fence = store.take(desk.connection, row, desk.run, now, desk.settings.lease_s)
         system = CATALOGUE[row.action].system
+        with desk.executors(system):
+            # A connection that is not there is found out before anything has begun.
+            pass
+        fence = store.take(desk.connection, row, desk.run, now, desk.settings.lease_s)
         people = store.fix_members(desk.connection, row.id, system, case.group.treated)
         changes = {"status": "executing", "group_size": case.group.size, "treated": people}
         store.move(desk.connection, row.id, changes, Event.BEGUN, desk.run, {"fence": fence, "people": people})

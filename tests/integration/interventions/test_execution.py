@@ -4,6 +4,7 @@ import threading
 from datetime import timedelta
 
 import pytest
+from airflow.sdk.exceptions import AirflowNotFoundException
 
 from include.operations.errors import LeaseHeld, LeaseLost
 from include.organism.interventions import audit, execution, store
@@ -179,6 +180,15 @@ def test_a_stop_between_the_checks_and_the_effect_stops(world, alert_sink, monke
     assert execute(world, which) == "failed"
     assert world.status(which) == ("failed", "kill_switch")
     assert {each["state"] for each in alert_sink.actions()} == {"cancelled"}
+
+
+def test_without_its_connection_nothing_begins(world, monkeypatch):
+    which = approved(world)
+    monkeypatch.delenv("AIRFLOW_CONN_INTERVENTIONS")
+    with pytest.raises(AirflowNotFoundException):
+        execute(world, which)
+    assert world.status(which) == ("approved", "")
+    assert world.members(which) == []
 
 
 def test_rolling_back_is_not_stopped(world, alert_sink):
