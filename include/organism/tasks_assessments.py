@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from include.connections import warehouse
@@ -28,11 +27,9 @@ def load_assessments(run_id: str, params: dict[str, Any]) -> dict[str, Any]:
     from include.organism.privacy.incoming import admit_assessments
     from include.organism.privacy.pseudonym import Pseudonyms
 
-    # Today has begun somewhere before it begins in UTC.
-    today = (datetime.now(UTC) + timedelta(hours=14)).date()
     source = people_file.given_text(params, rows.LAYOUT.what)
-    given = rows.parse(source, people_file.Format(params["format"]), today=today)
     with warehouse() as connection:
+        given = rows.parse(source, people_file.Format(params["format"]), today=load.today(connection))
         given = admit_assessments(connection, given, Pseudonyms.from_env())
         loaded = load.load(connection, given, run_id).as_manifest()
     for code, count in loaded["refused_by_code"].items():

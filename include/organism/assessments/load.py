@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from include.organism.people_file import SHOWN_REFUSALS, Refusal, keep_refusals
 
 if TYPE_CHECKING:
+    from datetime import date
+
     import psycopg
 
     from include.organism.assessments.rows import Assessments
@@ -89,6 +91,14 @@ class Loaded:
             "refused_by_code": dict(sorted(Counter(refusal.code for refusal in self.refusals).items())),
             "refusals": [refusal._asdict() for refusal in self.refusals[:SHOWN_REFUSALS]],
         }
+
+
+def today(connection: psycopg.Connection) -> date:
+    """The newest day there is anywhere, by the warehouse's clock: it begins 14 hours before that of UTC."""
+    row = connection.execute("select (now() at time zone 'UTC' + interval '14 hours')::date").fetchone()
+    assert row is not None  # noqa: S101 - a query without a table gives one row
+    found: date = row[0]
+    return found
 
 
 def load(connection: psycopg.Connection, given: Assessments, run_id: str) -> Loaded:
