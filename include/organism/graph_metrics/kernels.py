@@ -35,29 +35,33 @@ def dependencies_by_hops(indptr: Offsets, indices: Ints, sources: Ints) -> tuple
         order[0] = source
         distance[source] = 0
         paths[source] = 1.0
-        head, tail = 0, 1
+        begin, tail, level = 0, 1, 0
+        head = 0
         while head < tail:
-            v = order[head]
-            head += 1
-            following = distance[v] + 1
-            ways = paths[v]
-            for place in range(indptr[v], indptr[v + 1]):
-                w = indices[place]
-                if distance[w] < 0:
-                    distance[w] = following
-                    paths[w] = ways
-                    order[tail] = w
-                    tail += 1
-                elif distance[w] == following:
-                    paths[w] += ways
-        for back in range(tail - 1, 0, -1):
+            begin, head, level = head, tail, level + 1
+            for at in range(begin, head):
+                v = order[at]
+                for place in range(indptr[v], indptr[v + 1]):
+                    w = indices[place]
+                    known = distance[w]
+                    if known < 0:
+                        distance[w] = level
+                        paths[w] = paths[v]
+                        order[tail] = w
+                        tail += 1
+                    else:
+                        # Without a branch: whether it is so is a coin toss, and a wrong guess costs most of the time.
+                        paths[w] += paths[v] if known == level else 0.0
+        # Nothing lies beyond the last level.
+        for at in range(begin, tail):
+            carried[order[at]] = 1.0 / paths[order[at]]
+        for back in range(begin - 1, 0, -1):
             v = order[back]
             following = distance[v] + 1
             total = 0.0
             for place in range(indptr[v], indptr[v + 1]):
                 w = indices[place]
-                if distance[w] == following:
-                    total += carried[w]
+                total += carried[w] if distance[w] == following else 0.0
             dependency = total * paths[v]
             carried[v] = (1.0 + dependency) / paths[v]
             scores[v] += dependency
