@@ -22,7 +22,7 @@ from include.organism.graph_metrics import kernels
 from include.organism.graph_metrics.snapshot import Floats, Ints, Times
 from include.organism.graph_metrics.ties import Csr
 
-# A block takes a millisecond at 2,000 people, and a second or two at 100,000.
+# A block takes two milliseconds at 2,000 people, and half a second at 100,000.
 BLOCK = 32
 # Chance that any person's error is beyond the guaranteed bound.
 DELTA = 0.1
@@ -101,7 +101,7 @@ def accumulate(
     """Work through sources until they or the time are used up; one block a thread at least.
 
     Args:
-        graph: directed or undirected.
+        graph: undirected; with lengths, also directed.
         sources: nodes, from the front.
         lengths: integer length of each entry of the graph; None: each is one.
         budget_s: seconds after which no block is begun.

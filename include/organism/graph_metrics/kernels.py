@@ -13,62 +13,220 @@ from include.organism.graph_metrics.compiled import compiled
 Ints = NDArray[np.int32]
 Offsets = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Bits = NDArray[np.uint8]
+Found = tuple[Ints, Bits, Offsets]
+
+# Sources worked on at once; eight numbers are one line of the processor's cache.
+LANES = 8
+# So many edges pulled cost as much as one pushed.
+PULL = 4
 
 
 @compiled
 def dependencies_by_hops(indptr: Offsets, indices: Ints, sources: Ints) -> tuple[Floats, Floats]:
-    """Sum the dependencies of `sources` on every node, each edge one step long.
+    """Sum the dependencies of `sources` on every node of an undirected graph, each edge one step long.
 
-    Brandes, "A faster algorithm for betweenness centrality", J. Math. Sociol. 25 (2001), algorithm 1. Back from the
-    farthest node, the dependency of a source on v is sigma(v) times the sum of (1 + dependency(w)) / sigma(w) over v's
-    successors w: read from v's own neighbours, that needs no lists of predecessors.
+    Brandes, "A faster algorithm for betweenness centrality", J. Math. Sociol. 25 (2001), algorithm 1, for eight sources
+    at a time, as Then et al., "The more the merrier: efficient multi-source graph traversal", PVLDB 8 (2014), search:
+    the sources meet the same nodes in the same few levels, and eight numbers of a node cost one look into the memory.
 
     Returns:
         For each node the sum of the dependencies, and of their squares.
     """
     n = len(indptr) - 1
     scores, squares = np.zeros(n), np.zeros(n)
-    distance = np.full(n, -1, np.int32)
-    paths, carried = np.zeros(n), np.zeros(n)
-    order = np.empty(n, np.int32)
-    for source in sources:
-        order[0] = source
-        distance[source] = 0
-        paths[source] = 1.0
-        begin, tail, level = 0, 1, 0
-        head = 0
-        while head < tail:
-            begin, head, level = head, tail, level + 1
-            for at in range(begin, head):
-                v = order[at]
-                for place in range(indptr[v], indptr[v + 1]):
-                    w = indices[place]
-                    known = distance[w]
-                    if known < 0:
-                        distance[w] = level
-                        paths[w] = paths[v]
-                        order[tail] = w
-                        tail += 1
-                    else:
-                        # Without a branch: whether it is so is a coin toss, and a wrong guess costs most of the time.
-                        paths[w] += paths[v] if known == level else 0.0
-        # Nothing lies beyond the last level.
-        for at in range(begin, tail):
-            carried[order[at]] = 1.0 / paths[order[at]]
-        for back in range(begin - 1, 0, -1):
-            v = order[back]
-            following = distance[v] + 1
-            total = 0.0
-            for place in range(indptr[v], indptr[v + 1]):
-                w = indices[place]
-                total += carried[w] if distance[w] == following else 0.0
-            dependency = total * paths[v]
-            carried[v] = (1.0 + dependency) / paths[v]
-            scores[v] += dependency
-            squares[v] += dependency * dependency
-        for place in range(tail):
-            distance[order[place]] = -1
+    paths, now, following = np.zeros((n, LANES)), np.zeros((n, LANES)), np.zeros((n, LANES))
+    # A node is listed once for each level in which some source finds it, with the lanes of those sources as bits.
+    order, lanes = np.empty(n * LANES, np.int32), np.empty(n * LANES, np.uint8)
+    level = np.empty(n + 2, np.int64)
+    for begin in range(0, len(sources), LANES):
+        some = sources[begin : begin + LANES]
+        depth, now, following = _search(indptr, indices, some, (order, lanes, level), paths, now, following)
+        _carry_back(indptr, indices, depth, (order, lanes, level), paths, now, following, scores, squares)
+        paths[:], now[:], following[:] = 0.0, 0.0, 0.0
     return scores, squares
+
+
+@compiled
+def _search(
+    indptr: Offsets, indices: Ints, sources: Ints, found: Found, paths: Floats, now: Floats, following: Floats
+) -> tuple[int, Floats, Floats]:
+    """Count the shortest paths from each source to each node, level by level.
+
+    `paths`, `now` and `following` come as zeros. On return `now` holds the last level's part of `paths`, and
+    `following` zeros.
+
+    Returns:
+        The number of levels; `now`; `following`.
+    """
+    order, lanes, level = found
+    n = len(indptr) - 1
+    missing = np.full(n, (1 << len(sources)) - 1, np.uint8)
+    for lane in range(len(sources)):
+        source = sources[lane]
+        missing[source] -= 1 << lane
+        paths[source, lane] = now[source, lane] = 1.0
+        order[lane], lanes[lane] = source, 1 << lane
+    unfinished, waiting, left = np.empty(n, np.int32), 0, 0
+    for v in range(n):
+        unfinished[waiting] = v
+        waiting += indptr[v] < indptr[v + 1]
+        left += indptr[v + 1] - indptr[v]
+    level[0], level[1] = 0, len(sources)
+    depth = 1
+    while True:
+        begin, tail = level[depth - 1], level[depth]
+        edges = 0
+        for at in range(begin, tail):
+            edges += indptr[order[at] + 1] - indptr[order[at]]
+        if edges * PULL < left:
+            tail = _push(indptr, indices, begin, found, missing, paths, now, following, tail)
+        else:
+            tail, waiting = _pull(indptr, indices, unfinished[:waiting], found, missing, paths, now, following, tail)
+        if tail == level[depth]:
+            return depth, now, following
+        for at in range(begin, level[depth]):
+            now[order[at], :] = 0.0
+        for at in range(level[depth], tail):
+            if missing[order[at]] == 0:
+                left -= indptr[order[at] + 1] - indptr[order[at]]
+        now, following = following, now
+        depth += 1
+        level[depth] = tail
+
+
+@compiled
+def _settle(v: int, sums: Floats, missing: Bits, paths: Floats, following: Floats) -> int:
+    """Note the paths of those sources that had not found a node before; returns their lanes."""
+    new = 0
+    for lane in range(LANES):
+        first = sums[lane] > 0.0 and (missing[v] >> lane) & 1
+        if first:
+            new |= 1 << lane
+            paths[v, lane] = sums[lane]
+        following[v, lane] = sums[lane] if first else 0.0
+    missing[v] -= new
+    return new
+
+
+@compiled
+def _push(
+    indptr: Offsets,
+    indices: Ints,
+    begin: int,
+    found: Found,
+    missing: Bits,
+    paths: Floats,
+    now: Floats,
+    following: Floats,
+    tail: int,
+) -> int:
+    """Go on from each node of the level that begins at `begin`; returns where the next one ends."""
+    order, lanes, _ = found
+    first = tail
+    for at in range(begin, first):
+        w = order[at]
+        for place in range(indptr[w], indptr[w + 1]):
+            v = indices[place]
+            if missing[v] == 0:
+                continue
+            known = 0.0
+            for lane in range(LANES):
+                known += following[v, lane]
+                following[v, lane] += now[w, lane]
+            if known == 0.0:
+                order[tail] = v
+                tail += 1
+    kept = first
+    for at in range(first, tail):
+        v = order[at]
+        new = _settle(v, following[v], missing, paths, following)
+        if new:
+            order[kept], lanes[kept] = v, new
+            kept += 1
+    return kept
+
+
+@compiled
+def _pull(
+    indptr: Offsets,
+    indices: Ints,
+    unfinished: Ints,
+    found: Found,
+    missing: Bits,
+    paths: Floats,
+    now: Floats,
+    following: Floats,
+    tail: int,
+) -> tuple[int, int]:
+    """Look from each unfinished node at its neighbours, when many are in the level.
+
+    Returns:
+        Where the next level ends; how many nodes are unfinished, which are then the first of the list.
+    """
+    order, lanes, _ = found
+    sums = np.empty(LANES)
+    kept = 0
+    for at in range(len(unfinished)):
+        v = unfinished[at]
+        if missing[v] == 0:
+            continue
+        _neighbours(indptr, indices, v, now, sums)
+        new = _settle(v, sums, missing, paths, following)
+        if new:
+            order[tail], lanes[tail] = v, new
+            tail += 1
+        unfinished[kept] = v
+        kept += missing[v] != 0
+    return tail, kept
+
+
+@compiled
+def _neighbours(indptr: Offsets, indices: Ints, v: int, rows: Floats, sums: Floats) -> None:
+    """Add up the rows of a node's neighbours."""
+    sums[:] = 0.0
+    for place in range(indptr[v], indptr[v + 1]):
+        w = indices[place]
+        for lane in range(LANES):
+            sums[lane] += rows[w, lane]
+
+
+@compiled
+def _carry_back(
+    indptr: Offsets,
+    indices: Ints,
+    depth: int,
+    found: Found,
+    paths: Floats,
+    now: Floats,
+    following: Floats,
+    scores: Floats,
+    squares: Floats,
+) -> None:
+    """Add each source's dependencies on every node, from the farthest level to the nearest.
+
+    The dependency of a source on v is paths(v) times the sum of (1 + dependency(w)) / paths(w) over v's neighbours w of
+    the level beyond: `now` gets these shares of that level, `following` those of v's.
+    """
+    order, lanes, level = found
+    sums = np.empty(LANES)
+    for at in range(level[depth - 1], level[depth]):
+        for lane in range(LANES):
+            if (lanes[at] >> lane) & 1:
+                now[order[at], lane] = 1.0 / paths[order[at], lane]
+    for back in range(depth - 2, 0, -1):
+        for at in range(level[back], level[back + 1]):
+            v = order[at]
+            _neighbours(indptr, indices, v, now, sums)
+            for lane in range(LANES):
+                if (lanes[at] >> lane) & 1:
+                    dependency = sums[lane] * paths[v, lane]
+                    following[v, lane] = (1.0 + dependency) / paths[v, lane]
+                    scores[v] += dependency
+                    squares[v] += dependency * dependency
+        for at in range(level[back + 1], level[back + 2]):
+            now[order[at], :] = 0.0
+        now, following = following, now
 
 
 @compiled

@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.causal_panels import panel
 from include.operations.errors import InputRejected
+from include.organism.causal import engine_spark
 from include.organism.causal.engine_local import LocalEngine
 from include.organism.causal.leads import event_study
 from include.organism.causal.machine_learning import double_machine_learning
@@ -77,6 +78,22 @@ def test_a_polars_frame_is_handed_over(two_workers):
         answers(engine, UNBALANCED.lazy(), SPEC)["two_way_within"] for engine in (two_workers, LocalEngine())
     )
     np.testing.assert_allclose(ours.coefficients, expected.coefficients, rtol=1e-10)
+
+
+@pytest.mark.parametrize("rows", [60, 400, 2_000])
+def test_any_partitioning_and_order_of_the_rows(two_workers, tmp_path, monkeypatch, rows):
+    """From one partition more than there are workers to dozens, each time of other files in another order."""
+    monkeypatch.setattr(engine_spark, "_PARTITION_BYTES", 8 * 7 * rows)
+    path = tmp_path / "panel"
+    path.mkdir()
+    for place, part in enumerate(UNBALANCED.sample(fraction=1.0, shuffle=True, seed=rows).iter_slices(2 * rows)):
+        part.write_parquet(path / f"{place}.parquet")
+    ours, expected = (
+        answers(engine, source, SPEC)["two_way_within"]
+        for engine, source in ((two_workers, path), (LocalEngine(), UNBALANCED))
+    )
+    np.testing.assert_allclose(ours.coefficients, expected.coefficients, rtol=1e-10)
+    np.testing.assert_allclose(ours.covariance, expected.covariance, rtol=1e-8, atol=1e-14)
 
 
 def test_leads_and_lags(two_workers, tmp_path):

@@ -113,8 +113,27 @@ def test_out_of_team_share(world):
             assert share == pytest.approx(outside / total, abs=SAME)
 
 
-@pytest.mark.parametrize("length", [None, "length"])
-@pytest.mark.parametrize("kind", [nx.Graph, nx.DiGraph])
+@pytest.mark.parametrize(
+    "made",
+    [
+        nx.path_graph(75),
+        nx.star_graph(40),
+        nx.grid_2d_graph(9, 13),
+        nx.complete_graph(20),
+        nx.disjoint_union_all([nx.barbell_graph(9, 12), nx.cycle_graph(30), nx.balanced_tree(2, 4), nx.empty_graph(5)]),
+    ],
+    ids=["path", "star", "grid", "complete", "parts"],
+)
+def test_betweenness_of_shapes(made):
+    """Deep ones are searched by pushing, dense ones by pulling; eight sources at a time, and those that are left."""
+    graph, _ = of_networkx(made)
+    found = betweenness(graph, seed=3)
+    assert found.exact
+    expected = nx.betweenness_centrality(nx.convert_node_labels_to_integers(made, ordering="sorted"))
+    assert np.abs(found.values - [expected[node] for node in range(len(made))]).max() < SAME
+
+
+@pytest.mark.parametrize(("kind", "length"), [(nx.Graph, None), (nx.Graph, "length"), (nx.DiGraph, "length")])
 def test_betweenness_of_graphs_of_either_kind(kind, length):
     made = nx.gnp_random_graph(120, 0.04, seed=3, directed=kind is nx.DiGraph)
     rng = np.random.default_rng(4)
