@@ -15,6 +15,15 @@ from include.organism.causal.engine_spark import DistributedCausalEngine
 from include.organism.causal.spark_session import provide_java
 from local.ports import answers, any_free
 
+# For a few thousand rows, making machine code costs more than it saves: a minute on two cores.
+JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+QUICK = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.driver.extraJavaOptions": JAVA,
+    "spark.executor.extraJavaOptions": JAVA,
+    "spark.ui.enabled": "false",
+}
 SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
 
 
@@ -40,7 +49,7 @@ def two_workers(spark_home):
     connection = {
         "conn_type": "spark",
         "host": "local-cluster[2,1,1024]",
-        "extra": {"spark.executor.memory": "1024m", "spark.sql.shuffle.partitions": "4"},
+        "extra": {"spark.executor.memory": "1024m", "spark.sql.shuffle.partitions": "4", **QUICK},
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIRFLOW_CONN_SPARK", json.dumps(connection))
@@ -65,17 +74,16 @@ def connect_server(spark_home, tmp_path_factory):
     """The address of a Spark Connect server in a process of its own."""
     provide_java()
     port, log = any_free(), tmp_path_factory.mktemp("connect") / "log"
+    given = QUICK | {
+        "spark.connect.grpc.binding.port": str(port),
+        "spark.connect.grpc.binding.address": "127.0.0.1",
+        "spark.sql.shuffle.partitions": "2",
+    }
     command = [
         str(spark_home / "bin" / "spark-class"),
         "org.apache.spark.deploy.SparkSubmit",
         *("--class", SERVER, "--master", "local[1]"),
-        *(
-            "--conf",
-            f"spark.connect.grpc.binding.port={port}",
-            "--conf",
-            "spark.connect.grpc.binding.address=127.0.0.1",
-        ),
-        *("--conf", "spark.ui.enabled=false", "--conf", "spark.sql.shuffle.partitions=2"),
+        *(part for name, value in given.items() for part in ("--conf", f"{name}={value}")),
         "spark-internal",
     ]
     environment = os.environ | {"PYSPARK_PYTHON": sys.executable}
