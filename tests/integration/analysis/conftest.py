@@ -9,19 +9,18 @@ import psycopg
 import pytest
 
 from include.organism.metric_store import layout
-from include.warehouse import schema
+from tests.interventions import database, migrated
 
 # A Tuesday.
 NOW = datetime(2026, 3, 31, 6, tzinfo=UTC)
 
 
+__all__ = ["database", "migrated"]
+
+
 @pytest.fixture
-def warehouse(postgres_server):
-    url = postgres_server.create_database("analysis_test")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AIRFLOW_CONN_WAREHOUSE", url.replace("postgresql://", "postgres://"))
-        schema.upgrade()
-    with psycopg.connect(url) as connection:
+def warehouse(database):
+    with psycopg.connect(database) as connection:
         yield connection
 
 

