@@ -110,7 +110,11 @@ bench-sync: .venv/.dev ## the syncs through the scheduler, empty and incremental
 	@$(PY) -m benchmarks.salesforce_scheduled $$ARGS
 
 .PHONY: bench-analysis
-bench-analysis: bench-graph bench-causal bench-store ## all parts of the 6-hour pipeline
+bench-analysis: bench-graph bench-causal bench-store bench-pipeline ## the 6-hour pipeline: its parts, then all of it
+
+.PHONY: bench-pipeline
+bench-pipeline: .venv/.dev ## the 6-hour pipeline through the scheduler: 2,000 people, 15,000 edges, 52 weeks
+	@$(PY) -m benchmarks.analysis_scheduled
 
 .PHONY: bench-store
 bench-store: .venv/.dev ## metric store at two years of 2,000 people: trends, writing, roll-ups

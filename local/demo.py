@@ -10,13 +10,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from local import commands, demo_data, demo_figures, envfile, launcher
+from local import commands, demo_analysis, demo_data, demo_figures, envfile, launcher
 from local.airflow import child_environment
 from local.demo_figures import Totals
 from local.files import read_json, write_json
@@ -27,11 +28,14 @@ if TYPE_CHECKING:
     from include.operations.airflow_api import AirflowApi, Run
 
 ROSTER, UPDATE = "organism_load_roster", "organism_incremental_update"
+ASSESSMENTS, ANALYSIS = "organism_load_assessments", "organism_full_analysis"
+REVIEW = "organism_intervention_review"
 # In the order of their dependence; the others follow by name.
-FIRST = (ROSTER, UPDATE)
-# These are started by other pipelines, for something particular.
+FIRST = (ROSTER, UPDATE, ASSESSMENTS, ANALYSIS)
+# These are started by other pipelines or by people, for something particular.
 NOT_ALONE = {
-    "organism_intervention_review": "is started by a proposal",
+    ASSESSMENTS: "loads the file of assessments that you give it",
+    REVIEW: "is started by a proposal",
     "vms_full_sync": "runs the syncs below whole, every night",
 }
 SYNC = "vms_sync_"
@@ -75,6 +79,7 @@ def demo(state_dir: Path, environ: Mapping[str, str]) -> int:
         lines = work.run()
         ends = once and launch is not None
         print(_table(lines, "where to look, after `make up`" if ends else "where to look"))
+        print(work.found_out, end="")
         print(_dead_letters(work.totals, ends=ends))
         if any(line.state == "failed" for line in lines) or (work.totals is not None and work.totals.all_dead):
             code = 1
@@ -143,6 +148,8 @@ class Demo:
         self._own_data = own_data
         # What the graph updates came to; None when the warehouse could not tell.
         self.totals: Totals | None = None
+        # What the analysis says, in words.
+        self.found_out = ""
 
     def run(self) -> list[Line]:
         """Do all of it."""
@@ -158,7 +165,12 @@ class Demo:
             self._publish(events)
             if UPDATE in known:
                 lines.append(self._update_graph(api, since))
-            for dag_id in sorted(known - set(FIRST)):
+            if self._own_data is None and {ASSESSMENTS, ANALYSIS} <= known:
+                lines += self._analyse(api)
+            done = {line.dag_id for line in lines}
+            for dag_id in [*FIRST, *sorted(known - set(FIRST))]:
+                if dag_id not in known or dag_id in done:
+                    continue
                 if dag_id in NOT_ALONE:
                     lines.append(Line(dag_id, "skipped", where=NOT_ALONE[dag_id]))
                 else:
@@ -184,6 +196,15 @@ class Demo:
         shift = ["--until", "now"] if self._own_data is not None else []
         self._command("interactions", "publish", str(events), *shift, accept=(0, 3))
         _done("published", begun, events.name)
+
+    def _past(self) -> Path:
+        """Give the people a year of measurements, and return the file of their answers."""
+        begun = time.monotonic()
+        answers = self._state_dir / "demo" / "assessments.csv"
+        with self._asked_of_the_warehouse():
+            added, rows = demo_analysis.seed(answers)
+        _done("a year before", begun, f"{added:,} measurements of weeks added, {rows:,} answers to load")
+        return answers
 
     def _command(self, *arguments: str, accept: Sequence[int] = (0,)) -> None:
         command = [sys.executable, "-m", "include.cli", *arguments]
@@ -230,6 +251,11 @@ class Demo:
         return next(iter(api.runs(dag_id, self._since)), None) if dag_id.startswith(SYNC) else None
 
     def _warehouse_time(self) -> datetime:
+        with self._asked_of_the_warehouse():
+            return demo_figures.now()
+
+    @contextmanager
+    def _asked_of_the_warehouse(self) -> Iterator[None]:
         import psycopg
 
         from include.cli import airflow_log
@@ -238,7 +264,7 @@ class Demo:
         # Connections are resolved by Airflow, whose log must not get into the summary.
         airflow_log.to_stderr()
         try:
-            return demo_figures.now()
+            yield
         except psycopg.Error as error:
             raise DemoError(f"warehouse: {explain(error).what}") from error
 
@@ -260,6 +286,19 @@ class Demo:
             return line
         line.rows_in, line.rows_out, _ = self.totals
         return line
+
+    def _analyse(self, api: AirflowApi) -> list[Line]:
+        """The 6-hour pipeline, twice: nothing is proposed before two refreshes agree about the sign of an effect."""
+        loaded = self._run_dag(api, ASSESSMENTS, {"path": str(self._past())})
+        first, line = self._run_dag(api, ANALYSIS, {}), self._run_dag(api, ANALYSIS, {})
+        if first.state == "failed":
+            return [loaded, first]
+        with self._asked_of_the_warehouse():
+            found = demo_analysis.newest(self._env["AIRFLOW_API_URL"])
+        if found is None:
+            return [loaded, line]
+        line.where, self.found_out = found.short, found.text
+        return [loaded, line, *([Line(REVIEW, "waiting", where=found.waiting)] if found.waiting else [])]
 
 
 def _rows(api: AirflowApi, run: Run) -> tuple[int | None, int | None]:

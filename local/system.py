@@ -36,7 +36,7 @@ from local.salesforce.settings import ADMIN as SALESFORCE_ADMIN
 from local.servers import Neo4jServer, PostgresServer, RedisServer, Server
 from local.servers.postgres import READER, SCRATCH, UPKEEP, binaries
 from local.simulators.part import AlertSinkServer
-from local.simulators.settings import INBOX
+from local.simulators.settings import ACTIONS, INBOX
 
 
 class LocalSystem:
@@ -125,9 +125,15 @@ class LocalSystem:
             "BACKUP_KEY": Secrets(self.state_dir).get_or_make("backup_key", key),
             "BACKUP_DIR": str(self.state_dir / "backups"),
             "BACKUP_PG_BIN": str(binaries()),
-            "INTERVENTION_APPROVERS": ADMIN,
             "UPKEEP_STATE_DIRS": str(self.state_dir / "demo"),
+            **self._interventions(),
         } | self._presets.others
+
+    def _interventions(self) -> dict[str, str]:
+        """Where people and calendars are ours, what is approved is done, and a team fits into a week's share."""
+        theirs = any(self._presets.get(name) for name in (presets.NEO4J, presets.WAREHOUSE, ACTIONS))
+        tried = {"INTERVENTION_MODE": "review", "INTERVENTION_WEEKLY_SHARE": "0.25"}
+        return {"INTERVENTION_APPROVERS": ADMIN} | ({} if theirs else tried)
 
     # --- start and stop --------------------------------------------------------------------------
     def start(self) -> None:

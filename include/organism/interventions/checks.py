@@ -64,6 +64,8 @@ class Case:
         estimates: the evidence as stored; those that were not found are missing.
         evidence: how many estimates the proposal names.
         expected: expected effect and the ends of its interval; None: it has none.
+        people: everyone in the graph.
+        measurable: those of them who may be measured: neither opted out nor on leave.
         approvers: accounts that may approve this one.
     """
 
@@ -79,6 +81,7 @@ class Case:
     expected: tuple[float, float, float] | None
     group: Group
     people: int
+    measurable: int
     holdout: int
     budget: Budget
     approvers: Collection[str]
@@ -122,7 +125,7 @@ def _fresh(case: Case) -> Refusal | None:
         return Refusal(
             "stale_metrics", f"the newest metrics are not from the last {case.settings.metrics_max_age_h:g} h"
         )
-    if not case.people or not found.people / case.people >= case.settings.min_coverage:
+    if not case.measurable or not found.people / case.measurable >= case.settings.min_coverage:
         return Refusal("low_coverage", f"the metrics cover less than {case.settings.min_coverage:.0%} of the people")
     return None
 

@@ -149,6 +149,7 @@ def gather(desk: Desk, row: Intervention, population: Population, now: datetime)
         expected=row.expected,
         group=group,
         people=len(population),
+        measurable=len(population) - len(population.absent),
         holdout=len(population.holdout),
         budget=Budget(
             rested=not group.treated & rested,

@@ -112,11 +112,14 @@ class Population:
     def excluded(self) -> frozenset[str]:
         """People for whom nothing is done."""
         settings = self.settings
-        return self.unwilling | {
-            p.id
-            for p in self.people
-            if p.opted_out or p.on_leave or p.team in settings.excluded_teams or p.role in settings.excluded_roles
+        return self.absent | {
+            p.id for p in self.people if p.team in settings.excluded_teams or p.role in settings.excluded_roles
         }
+
+    @cached_property
+    def absent(self) -> frozenset[str]:
+        """People of the graph who opted out or are on leave, so that nothing is measured of them."""
+        return frozenset(p.id for p in self.people if p.opted_out or p.on_leave or p.id in self.unwilling)
 
     @cached_property
     def holdout(self) -> frozenset[str]:

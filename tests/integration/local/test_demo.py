@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from local import launcher
+from local import demo_history, launcher
 from local.layout import ROOT
 from local.testing import FOREIGN
 
@@ -28,7 +28,17 @@ def test_demo_runs_every_pipeline_and_ends(tmp_path: Path) -> None:
         lines = [line.split() for line in done.stdout.splitlines()]
         figures = {line[0]: line[1:4] for line in lines if len(line) >= 5 and re.fullmatch(r"[a-z_]+", line[0])}
         prefixes = ("organism_", "vms_", "ops_")
-        assert {cells[0] for dag_id, cells in figures.items() if dag_id.startswith(prefixes)} <= {"success", "skipped"}
+        assert {cells[0] for dag_id, cells in figures.items() if dag_id.startswith(prefixes)} <= {
+            "success",
+            "skipped",
+            "waiting",
+        }
+        assert figures["organism_full_analysis"][0] == "success"
+        assert figures["organism_intervention_review"][0] == "waiting"
+        low, high = map(float, re.search(r"95 % interval (\S+) to (\S+)\), supported", done.stdout).groups())
+        assert low < demo_history.EFFECT < high
+        assert re.search(r"organism_full_analysis .* true \+60\.0: http", done.stdout)
+        assert re.search(r"your turn    \w+ for team \w+, expected -", done.stdout)
         rows_in, rows_out = (int(cell.replace(",", "")) for cell in figures["organism_incremental_update"][1:])
         assert rows_in > 50_000
         assert rows_out > 50_000

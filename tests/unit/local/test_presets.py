@@ -10,7 +10,7 @@ from local import envfile
 from local.airflow import AirflowHome
 from local.files import Secrets
 from local.presets import GIVEN, METADATA, NEO4J, REDIS, WAREHOUSE, Presets
-from local.simulators.settings import SLACK
+from local.simulators.settings import ACTIONS, SLACK
 from local.system import LocalSystem
 
 
@@ -90,6 +90,24 @@ def test_a_warehouse_alone_is_used_and_the_embedded_postgres_serves_airflow(tmp_
 def test_an_old_copy_of_our_variables_is_known_by_its_password(tmp_path: Path) -> None:
     password = Secrets(tmp_path).get("redis")
     assert Presets(tmp_path, {REDIS: f"redis://:{password}@127.0.0.1:9999/0"}).replaces("redis") == ""
+
+
+@pytest.mark.parametrize(
+    ("environ", "mode"),
+    [
+        ({}, "review"),
+        ({"INTERVENTION_MODE": "shadow"}, "shadow"),
+        ({NEO4J: "neo4j://neo4j:x@there"}, None),
+        ({WAREHOUSE: "postgres://me:x@there/w"}, None),
+        ({ACTIONS: "http://:x@there"}, None),
+    ],
+)
+def test_what_is_approved_is_done_only_where_everything_it_touches_is_ours(
+    tmp_path: Path, environ: dict[str, str], mode: str | None
+) -> None:
+    variables = LocalSystem(tmp_path, usual_ports=False, environ=environ).variables()
+    assert variables.get("INTERVENTION_MODE") == mode
+    assert variables["INTERVENTION_APPROVERS"] == "admin"
 
 
 def test_other_connections_are_passed_on(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ _VALUES: Final = "select {} from organism.current_metrics where {} is not null"
 _TEAMS: Final = """
 select team, metric, mean from organism.team_metrics
 where audience = 'everyone' and team <> '' and measured_at = (
-    select max(measured_at) from organism.team_metrics where measured_at <= %s)
+    select max(measured_at) from organism.team_metrics where measured_at < %s)
 order by team, metric
 """
 
@@ -79,7 +79,10 @@ def current(connection: psycopg.Connection, metric: str) -> Histogram:
 
 
 def teams(connection: psycopg.Connection, measured_at: datetime) -> TeamTable:
-    """Means of the newest publication up to a moment; what is suppressed there stays so."""
+    """Means of the newest publication before a run; what is suppressed there stays so.
+
+    The run's own come after its page: a repeated run must not show others than the first.
+    """
     rows = connection.execute(_TEAMS, [measured_at]).fetchall()
     means = {(team, metric): float("nan") if mean is None else float(mean) for team, metric, mean in rows}
     names = tuple(sorted({team for team, _ in means}))

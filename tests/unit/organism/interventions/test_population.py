@@ -36,6 +36,14 @@ def test_nobody_excluded_or_held_out_is_treated(population):
     assert not population.holdout & population.excluded
 
 
+def test_the_absent_are_those_of_the_graph_of_whom_nothing_is_measured():
+    outside = Population(people(), frozenset({"p3", "gone"}), Settings())
+    # Of twenty people one is on leave and one opted out; the works council is measured like everybody.
+    assert len(outside.absent) == 2 * 400 // 20 + 1
+    assert "p3" in outside.absent
+    assert not {"p0", "gone"} & outside.absent
+
+
 def test_the_council_is_never_a_target(population):
     group = population.group(Target(Kind.ROLE, "works council"))
     assert (group.council, group.treated) == (True, frozenset())
