@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from local import demo_data, demo_history
+from local import demo_data
 from local.demo_data import Person
 from local.demo_history import EFFECT, History
 
+# Seed of who knows whom in the past.
+_CONTACTS: Final = 7
 _ESTIMATE: Final = """
 select run_id, verdict, words, estimate, ci_low, ci_high, naive_estimate from organism.causal_estimate
 where treatment = 'degree_centrality' and outcome = 'burnout_score' order by measured_at desc limit 1
@@ -42,7 +44,7 @@ class Found:
 def usual_degrees(people: Sequence[Person]) -> dict[str, float]:
     """How many of the others each person is usually in contact with, as a share, by id."""
     met: dict[str, set[str]] = {person.id: set() for person in people}
-    for source, known in demo_data.contacts(list(people), random.Random(demo_history.SEED)).items():
+    for source, known in demo_data.contacts(list(people), random.Random(_CONTACTS)).items():
         for target in known:
             met[source].add(target)
             met[target].add(source)

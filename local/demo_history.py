@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 EFFECT: Final = 60.0
 WEEKS: Final = 52
 INSTRUMENT: Final = "demo questionnaire"
-SEED: Final = 3
+SEED: Final = 12
 # How far a person's degree moves from week to week.
 _DEGREE_SPREAD: Final = 0.02
 _LEAST_DEGREE: Final = 0.005

@@ -32,7 +32,8 @@ DEFAULTS = dag_defaults(
     task_timeout=timedelta(minutes=30),
     # A proposal may wait for a week.
     run_timeout=timedelta(days=7, hours=4),
-    max_active_runs=4,
+    # They wait for people, without a worker; one that cannot begin would expire unseen.
+    max_active_runs=100,
 )
 
 

@@ -49,6 +49,13 @@ class Reviews:
         body = {"chosen_options": [option], "params_input": {"why": why}}
         return self._api.patch(self._question(intervention), json=body).status_code
 
+    def reject_all(self) -> None:
+        """End every review that still waits."""
+        path = "/api/v2/dags/~/dagRuns/~/hitlDetails"
+        asked = self._api.get(path, params={"response_received": False}).raise_for_status().json()["hitl_details"]
+        for each in asked:
+            self.answer(each["task_instance"]["dag_run_id"].removeprefix("review__"), "Reject", "the test is over")
+
     def wait_for_end(self, intervention: Identity) -> None:
         wait(lambda: self.state(intervention) in ("success", "failed"), "a review does not end")
         assert self.state(intervention) == "success"

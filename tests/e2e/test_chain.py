@@ -121,11 +121,17 @@ class World:
         return datetime.fromisoformat(found["logical_date"] or found["run_after"])
 
     def contents(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Every table the pipeline writes, as digests of its rows."""
-        columns = f"array{list(MOMENTS)}::text[]"
+        """Every table the pipeline writes, by column, as digests of its values."""
         return {
-            table: self.rows(f"select md5((to_jsonb(t) - {columns})::text) from organism.{table} t order by 1")
-            for table in TABLES
+            f"{table}.{column}": self.rows(
+                f"select md5(row(t.*)::text) from (select {column} from organism.{table}) t order by 1"
+            )
+            for table, column in self.rows(
+                "select table_name::text, column_name::text from information_schema.columns"
+                " where table_schema = 'organism' and table_name = any(%s) and not column_name = any(%s)",
+                list(TABLES),
+                list(MOMENTS),
+            )
         }
 
     def nodes(self) -> dict[str, dict[str, Any]]:
@@ -145,6 +151,8 @@ def world(airflow_system: AirflowSystem) -> Iterator[World]:
     world = World(airflow_system)
     world.forget()
     yield world
+    # A run that waits for an answer would hold a place of the reviews that come.
+    Reviews(airflow_system).reject_all()
     world.forget()
     world.driver.close()
     world.redis.close()
@@ -332,5 +340,5 @@ def nothing_is_doubled(world: World, run: Run, reviews: Reviews) -> None:
     world.clear(run, only_failed=False)
     assert all(world.tries(run)[task] == tries[task] + 1 for task in TASKS)
     after = world.contents()
-    assert [table for table in TABLES if before[table] != after[table]] == []
+    assert [column for column in before if before[column] != after[column]] == []
     assert reviews.count() == asked

@@ -19,6 +19,8 @@ MAX_LINES = 60
 # Seconds of CPU, so that a loaded machine does not fail the test. Every task's process parses its file anew.
 PARSE_BUDGET = 1.0
 MAX_RUNS = 4
+# Its runs wait for people, without a worker.
+MANY_RUNS = {"organism_intervention_review": 100}
 POLICY = f"{ClassRetryPolicy.__module__}.{ClassRetryPolicy.__qualname__}"
 CALLBACK = f"{report_failure.__module__}.{report_failure.__qualname__}"
 ON_SUCCESS = f"{report_success.__module__}.{report_success.__qualname__}"
@@ -93,8 +95,9 @@ def _dag(dag, domain, docstring):
 def _runs(dag):
     if dag["catchup"]:
         yield "catchup is on"
-    if not 1 <= dag["max_active_runs"] <= MAX_RUNS:
-        yield f"max_active_runs {dag['max_active_runs']} is not set to 1-{MAX_RUNS}"
+    most = MANY_RUNS.get(dag["dag_id"], MAX_RUNS)
+    if not 1 <= dag["max_active_runs"] <= most:
+        yield f"max_active_runs {dag['max_active_runs']} is not set to 1-{most}"
     if not dag["run_timeout"]:
         yield "has no dagrun_timeout"
     if CALLBACK not in dag["on_failure"]:
