@@ -87,7 +87,7 @@ def _said(row: Sequence[Any], waiting: Sequence[Sequence[Any]], airflow: str) ->
     run_id, verdict, words, estimate, low, high, naive = row
     page = f"{airflow}/organism/analysis/runs/{quote(run_id, safe='')}/index.html"
     if estimate is None:
-        return Found(page, f"\nwhat drives burnout: {verdict}. {' '.join(words)}\n  why          {page}\n")
+        return Found("more below", f"\nwhat drives burnout: {verdict}. {' '.join(words)}\n  why          {page}\n")
     lines = [
         "what drives burnout: points of the score for 1.0 more of degree centrality",
         f"  estimate     {estimate:+.1f} (95 % interval {low:+.1f} to {high:+.1f}), {verdict}",
@@ -98,7 +98,7 @@ def _said(row: Sequence[Any], waiting: Sequence[Sequence[Any]], airflow: str) ->
     lines.append(f"  the page     {page}")
     decide = f"{airflow}/required_actions"
     for action, kind, value, expected, worst, best in waiting:
-        effect = f"expected {expected:+.1f} ({worst:+.1f} to {best:+.1f})"
+        effect = f"expected {expected:+.2f} ({worst:+.2f} to {best:+.2f})"
         lines.append(f"  your turn    {action} for {kind} {value}, {effect}: {decide}")
-    short = f"{estimate:+.1f} ({low:+.1f} to {high:+.1f}), true {EFFECT:+.1f}: {page}"
+    short = f"{estimate:+.1f} (95 %: {low:+.1f} to {high:+.1f}), true {EFFECT:+.1f}; more below"
     return Found(short, "\n".join(["", *lines, ""]), decide if waiting else "")

@@ -37,7 +37,7 @@ def test_demo_runs_every_pipeline_and_ends(tmp_path: Path) -> None:
         assert figures["organism_intervention_review"][0] == "waiting"
         low, high = map(float, re.search(r"95 % interval (\S+) to (\S+)\), supported", done.stdout).groups())
         assert low < demo_history.EFFECT < high
-        assert re.search(r"organism_full_analysis .* true \+60\.0: http", done.stdout)
+        assert re.search(r"organism_full_analysis .* true \+60\.0; more below", done.stdout)
         assert re.search(r"your turn    \w+ for team \w+, expected -", done.stdout)
         rows_in, rows_out = (int(cell.replace(",", "")) for cell in figures["organism_incremental_update"][1:])
         assert rows_in > 50_000

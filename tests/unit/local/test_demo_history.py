@@ -104,15 +104,16 @@ def test_what_was_found_is_told_beside_the_truth() -> None:
     row = ("manual__a+b", "supported", [], 59.2, 57.9, 60.5, 150.4)
     found = demo_analysis._said(row, [("reduce_meetings", "team", "sales", -4.0, -4.2, -3.8)], "http://there")
     page = "http://there/organism/analysis/runs/manual__a%2Bb/index.html"
-    assert found.short == f"+59.2 (+57.9 to +60.5), true +60.0: {page}"
+    assert found.short == "+59.2 (95 %: +57.9 to +60.5), true +60.0; more below"
+    assert f"the page     {page}" in found.text
     assert "true effect  +60.0" in found.text
     assert "naive        +150.4" in found.text
     assert found.waiting == "http://there/required_actions"
-    assert "reduce_meetings for team sales, expected -4.0 (-4.2 to -3.8): http://there/required_actions" in found.text
+    assert "reduce_meetings for team sales, expected -4.00 (-4.20 to -3.80): http://there/required_actions" in found.text
 
 
 def test_a_refusal_is_told_with_its_reason() -> None:
     found = demo_analysis._said(("run", "refused", ["Too few.", "Really."], None, None, None, None), [], "http://there")
-    assert found.short.startswith("http://there")
+    assert "http://there/organism/analysis/runs/run/index.html" in found.text
     assert found.waiting == ""
     assert "refused. Too few. Really." in found.text
