@@ -109,7 +109,9 @@ def test_what_was_found_is_told_beside_the_truth() -> None:
     assert "true effect  +60.0" in found.text
     assert "naive        +150.4" in found.text
     assert found.waiting == "http://there/required_actions"
-    assert "reduce_meetings for team sales, expected -4.00 (-4.20 to -3.80): http://there/required_actions" in found.text
+    assert (
+        "reduce_meetings for team sales, expected -4.00 (-4.20 to -3.80): http://there/required_actions" in found.text
+    )
 
 
 def test_a_refusal_is_told_with_its_reason() -> None:
