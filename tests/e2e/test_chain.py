@@ -122,10 +122,10 @@ class World:
         return datetime.fromisoformat(found["logical_date"] or found["run_after"])
 
     def contents(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Every table the pipeline writes, by column, as digests of its values to seven digits."""
+        """Every table the pipeline writes, by column, as digests of its values to nine places."""
         return {
             f"{table}.{column}": self.rows(
-                f"select md5(({column}{'::real' if kind == 'double precision' else ''})::text)"
+                f"select md5({f'round({column}::numeric, 9)' if kind == 'double precision' else column}::text)"
                 f" from organism.{table} order by 1"
             )
             for table, column, kind in self.rows(
