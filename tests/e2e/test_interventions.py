@@ -52,7 +52,7 @@ def test_from_a_proposal_to_its_rollback(airflow_system: AirflowSystem, world: W
             ("Design", "schedule_focus_time", {}),
         )
     }
-    _expires_in(world, asked["Design"], 45)
+    _expires_in(world, asked["Design"], 20)
     for intervention in asked.values():
         assert world.status(intervention) == ("pending_approval", "")
         reviews.start(intervention)
