@@ -15,6 +15,7 @@ from local.salesforce.testing import SalesforceServer
 from local.servers import Neo4jServer, PostgresServer, RedisServer
 from local.simulators.testing import AlertSink
 from local.testing import AirflowSystem
+from tests.chain_fixtures import chain, chain_graph, chain_stages
 from tests.reruns import (
     pytest_collection_modifyitems,
     pytest_runtest_setup,
@@ -23,6 +24,9 @@ from tests.reruns import (
 )
 
 __all__ = [
+    "chain",
+    "chain_graph",
+    "chain_stages",
     "pytest_collection_modifyitems",
     "pytest_runtest_setup",
     "pytest_terminal_summary",

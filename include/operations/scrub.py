@@ -105,7 +105,7 @@ _RULES: Final[tuple[Rule, ...]] = (
     # The row at fault, as PostgreSQL, Neo4j and pydantic quote it.
     _after(r"key \([^)\n]{0,500}\)=", rf"\({_LINE}"),
     _after(r"failing row contains ", rf"\({_LINE}"),
-    _after(r'(?:invalid input [^\n"]{0,80}|column [\w"]{1,64}|out of range[^\n"]{0,80}): ', rf'"{_LINE}'),
+    _after(r'(?:invalid input [^\n"]{0,80}|column [\w"]{1,64}|line \d{1,20}|out of range[^\n"]{0,80}): ', rf'"{_LINE}'),
     _after(r"(?:value|token|string|array literal):? ", r'"[^"\n]*+"'),
     _after(r"parameter \$\d{1,4} = ", _LINE),
     _after(r"propert(?:y|ies) [^\n]{0,200}? = ", _LINE),

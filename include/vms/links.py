@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 # So many runs of the child's sync may miss a parent before it is reported as one that does not come.
 ORPHAN_AFTER: Final = 10
 # Two syncs that link at once could lock rows of the same tables in opposite order.
-_LOCK: Final = 4_017_723_992
+_LOCK: Final = 4_017_723_990
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import random
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from psycopg import errors, sql
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from include.operations.conflicts import repeat
 from include.operations.faults import fault_point
 from include.vms import children, drift, first_load, flags, merge_sql, merges, quarantine, staging, state, tombstones
 
@@ -32,8 +32,6 @@ _COUNTS: Final = (
     "flagged",
 )
 _CHANGES: Final = ("inserted", "updated", "deleted", "restored", "left_filter", "merged")
-# Seconds before the next try, up to twice as long.
-_PAUSES: Final = (0.2, 1.0)
 # Sorting and hashing a whole object in memory; the server frees it at the end of each statement.
 _WORK_MEM: Final = "64MB"
 _ANY: Final = sql.SQL("true")
@@ -56,14 +54,7 @@ def merge(
         from include.vms import dry_run
 
         return dry_run.preview(connect, spec, manifest)
-    for pause in (*_PAUSES, None):
-        try:
-            return _merge(connect, spec, manifest)
-        except (errors.DeadlockDetected, errors.SerializationFailure):
-            if pause is None:
-                raise
-            sleep(pause * (1 + random.random()))  # noqa: S311 - no secret
-    raise AssertionError("the last try returns or raises")
+    return repeat(lambda: _merge(connect, spec, manifest), sleep=sleep)
 
 
 def _merge(connect: Connect, spec: SyncObject, manifest: Manifest) -> Manifest:

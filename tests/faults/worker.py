@@ -75,7 +75,8 @@ def _fork(job: dict[str, Any]) -> int:
         code = 0
     except BaseException as error:  # noqa: BLE001 - the parent of this child judges it
         found = classify(error)
-        _say(job=job["job"], error=type(error).__name__, error_class=found.error_class, text=str(error))
+        said = {"error": type(error).__name__, "error_class": found.error_class, "transient": found.transient}
+        _say(job=job["job"], text=str(error), **said)
     finally:
         os._exit(code)
 

@@ -44,6 +44,11 @@ class Worker:
         return self._find("error_class")
 
     @property
+    def transient(self) -> bool:
+        """Whether its error is one that is tried again."""
+        return bool(self._find("transient"))
+
+    @property
     def peak_mb(self) -> float:
         """The most memory it ever had."""
         return self._find("peak_mb")

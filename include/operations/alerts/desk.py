@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 # Any number that no other program on this database uses for the same purpose.
-_LOCK = 4_017_723_992
+_LOCK = 4_017_723_994
 _CONNECT_S = 2
 # What a server may take over one statement, its wait for a lock included; whole transactions take milliseconds.
 _LIMITS = "-c statement_timeout=2200 -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000"

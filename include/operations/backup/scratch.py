@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CONN_ID: Final = "backup_scratch"
 _PREFIX: Final = "restore_check_"
 # Any number that no other program on this server uses for the same purpose.
-_LOCK: Final = 4_017_723_992
+_LOCK: Final = 4_017_723_995
 _LEFT_BEHIND: Final = """
 select d.datname from pg_database d join pg_roles r on r.oid = d.datdba
 where d.datname like %s and r.rolname = current_user

@@ -60,7 +60,6 @@ def write(
     Raises:
         psycopg.Error: the warehouse refuses; nothing is written.
     """
-    fault_point("analysis.before_write")
     ids = [_write(connection, _row(connection, run_id, facts, answer), answer) for answer in answers]
     connection.execute(_OLD_PAGES, [facts.measured_at, list(files)])
     for name, content in files.items():

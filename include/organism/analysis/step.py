@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from include.operations.conflicts import repeat
 from include.operations.faults import fault_point
 from include.organism.analysis.question import BURNOUT, Question
 
@@ -56,11 +57,19 @@ def analyse(connection: psycopg.Connection, question: Question, measured_at: dat
                 given, engine_name = answers.answer(engine, found, question), engine.name
         facts = page.Facts(measured_at, question, found, engine_name)
         files = page.files(connection, facts, given)
-        if newest is not None:
-            # Whoever measured again since then will analyse again.
-            lock_run(connection, *newest)
-        ids = record.write(connection, run_id, facts, given, files)
-    connection.commit()
+        # It was looked at to make the page, and is over: what follows is a transaction of its own.
+        connection.commit()
+
+        def keep() -> list[int]:
+            if newest is not None:
+                # Whoever measured again since then will analyse again.
+                lock_run(connection, *newest)
+            written = record.write(connection, run_id, facts, given, files)
+            connection.commit()
+            return written
+
+        fault_point("analysis.before_write")
+        ids = repeat(keep, undo=connection.rollback)
     fault_point("analysis.after_commit")
     return {
         "rows": 0 if found is None else found.rows,

@@ -14,7 +14,7 @@ REASONS: Final[dict[str, str]] = {
     "no_rows": "There are no complete rows: in each one the outcome, the treatment or a confounder is missing.",
     "not_finite": "Some values are infinite. That is a fault of the data, and no estimate is made from it.",
     "duplicate_rows": "Some people have more than one row for the same period, so that rows would count twice.",
-    "single_period": "Nobody is seen in more than one period, so that nobody can be compared with themselves.",
+    "single_period": "Nobody is seen twice beside others, so that nobody can be compared with themselves.",
     "too_many_periods": "There are more periods than the estimator is made for; take longer ones, such as weeks.",
     "too_few_clusters": "There are too few people (or groups) for an error that can be trusted.",
     "too_few_rows": "There are hardly more rows than unknowns.",

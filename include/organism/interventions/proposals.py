@@ -11,9 +11,11 @@ import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from include.operations.conflicts import repeat
 from include.operations.faults import fault_point
 from include.operations.log import log_event
 from include.organism.interventions import checks, evidence, execution, store
@@ -159,11 +161,16 @@ def place(desk: Desk, proposals: Collection[Proposal], population: Population, p
     """Check proposals in order and write each down, with its audit entry, in a transaction of its own."""
     placed = []
     for proposal in proposals:
-        with desk.connection.transaction():
-            store.hold_budget(desk.connection)
-            placed.append(_place(desk, proposal, population, proposer))
-            fault_point("interventions.proposal.before_commit")
+        placed.append(repeat(partial(_place_whole, desk, proposal, population, proposer)))
         fault_point("interventions.proposal.committed")
+    return placed
+
+
+def _place_whole(desk: Desk, proposal: Proposal, population: Population, proposer: str) -> Placed:
+    with desk.connection.transaction():
+        store.hold_budget(desk.connection)
+        placed = _place(desk, proposal, population, proposer)
+        fault_point("interventions.proposal.before_commit")
     return placed
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import psycopg
 
 # Any number that no other program on this database uses for the same purpose.
-_BUDGET_LOCK: Final = 4_017_723_993
+_BUDGET_LOCK: Final = 4_017_723_998
 _NAMES: Final = UUID("9d5f0d0e-3a52-5e53-9a86-5f2b4b0a7c11")
 # Waiting or under way: they hold their group.
 OPEN: Final = ("pending_approval", "approved", "executing", "rolling_back")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 ORIGIN: Final = datetime(2000, 1, 3, tzinfo=UTC)
 # Serialises those who make partitions; any number that no other program on this database uses.
-_LOCK: Final = 4_017_723_992
+_LOCK: Final = 4_017_723_996
 # A dropped partition needs its parent for a moment. Whoever reads it for longer is waited for by the next try.
 _LOCK_TIMEOUT: Final = "10s"
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import psycopg
     from psycopg import sql
 
+# Two runs of the same day would each delete what is there and insert the same rows.
+_LOCK: Final = 4_017_723_999
 _BUCKET: Final = "select organism.bucket(%s, %s)"
 _FORGET: Final = "delete from {target} where bucket = {begin}"
 _HOURLY: Final = """
@@ -62,6 +64,7 @@ def roll_up(connection: psycopg.Connection, measured_at: datetime, epoch: int) -
     from include.organism.metric_store.writer import lock_run
 
     lock_run(connection, measured_at, epoch)
+    connection.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
     rows = {}
     for series, width, statement, mean in _STEPS:
         row = connection.execute(_BUCKET, [width, measured_at]).fetchone()
@@ -73,7 +76,6 @@ def roll_up(connection: psycopg.Connection, measured_at: datetime, epoch: int) -
         rows[series.table] = connection.execute(sql.SQL(statement).format(**parts)).rowcount
         fault_point("rollup.in_transaction")
     connection.commit()
-    fault_point("rollup.after_commit")
     return rows
 
 

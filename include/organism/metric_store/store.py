@@ -12,10 +12,12 @@ import time
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from include.operations.conflicts import repeat
 from include.operations.errors import InputRejected
 from include.operations.faults import fault_point
 from include.operations.log import log_event
 from include.organism.metric_store import rollup, teams
+from include.organism.metric_store.columns import METRICS
 from include.organism.metric_store.writer import lock_run
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ log = logging.getLogger(__name__)
 # A quarter's survey counts until the next one is in.
 VALID: Final = timedelta(days=100)
 
+_BAD: Final = "count(*) filter (where {} in ('NaN', 'Infinity', '-Infinity'))"
 _TRY: Final = "select epoch from organism.metric_run where measured_at = %s and completed_at is not null"
 # Scores of different questionnaires do not compare: the one that most people answered counts. A withdrawn consent is a
 # newer row without a score.
@@ -54,7 +57,8 @@ def store(connection: psycopg.Connection, measured_at: datetime) -> dict[str, An
         `scores` that changed, `rolled_up` rows by table, `published` numbers, `suppressed` ones by reason, `seconds`.
 
     Raises:
-        InputRejected: the run's measurements are not there, or a minimum group is set below the floor.
+        InputRejected: the run's measurements are not there or are no numbers, or a minimum group is set below the
+            floor.
         LeaseLost: a later try of the run has begun to measure; it will store what follows.
     """
     start = time.monotonic()
@@ -65,10 +69,14 @@ def store(connection: psycopg.Connection, measured_at: datetime) -> dict[str, An
             what_to_do="run refresh_materialized_views of this run first",
         )
     epoch = int(row[0])
-    scores = fill_scores(connection, measured_at, epoch)
+    _check(connection, measured_at)
+    undo = connection.rollback
+    scores = repeat(lambda: fill_scores(connection, measured_at, epoch), undo=undo)
     fault_point("store.scores_filled")
-    rolled_up = rollup.roll_up(connection, measured_at, epoch)
-    published = teams.publish(connection, measured_at, epoch)
+    rolled_up = repeat(lambda: rollup.roll_up(connection, measured_at, epoch), undo=undo)
+    fault_point("rollup.after_commit")
+    published = repeat(lambda: teams.publish(connection, measured_at, epoch), undo=undo)
+    fault_point("teams.after_commit")
     done = {
         "scores": scores,
         "rolled_up": rolled_up,
@@ -86,6 +94,22 @@ def store(connection: psycopg.Connection, measured_at: datetime) -> dict[str, An
         **rolled_up,
     )
     return done
+
+
+def _check(connection: psycopg.Connection, measured_at: datetime) -> None:
+    """The writer lets nothing else in; somebody may have written into the table."""
+    from psycopg import sql
+
+    bad = sql.SQL(", ").join(sql.SQL(_BAD).format(sql.Identifier(name)) for name in METRICS)
+    query = sql.SQL("select {} from organism.employee_metrics where measured_at = %s").format(bad)
+    counts = connection.execute(query, [measured_at]).fetchone() or ()
+    for name, count in zip(METRICS, counts, strict=True):
+        if count:
+            raise InputRejected(
+                f"{name} is no finite number for {count} of the people measured at {measured_at:%Y-%m-%d %H:%M}",
+                what_to_do="find out who wrote into organism.employee_metrics, then clear the run's tasks from "
+                "refresh_materialized_views on",
+            )
 
 
 def fill_scores(connection: psycopg.Connection, measured_at: datetime, epoch: int) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from include.operations.conflicts import repeat
 from include.operations.errors import InputRejected, LeaseLost
 from include.operations.faults import fault_point
 from include.organism.metric_store import layout
@@ -120,12 +121,19 @@ def write(connection: psycopg.Connection, run: MetricRun, frame: pl.DataFrame) -
         InputRejected: columns are missing or unknown, a person comes twice or has no id, a value is not finite.
         LeaseLost: a later try of this run has begun; nothing was written.
     """
+    checked = _checked(frame)
+    fault_point("metrics.before_write")
+    written = repeat(lambda: _replace(connection, run, checked), undo=connection.rollback)
+    fault_point("metrics.after_commit")
+    return written
+
+
+def _replace(connection: psycopg.Connection, run: MetricRun, checked: pl.DataFrame) -> Written:
+    """One transaction."""
     from psycopg import sql
     from psycopg.types.json import Jsonb
 
-    checked = _checked(frame)
     given = checked.height
-    fault_point("metrics.before_write")
     # An erasure locks the table against this, so that it deletes what is written, or is seen here.
     connection.execute(_SHARE)
     checked = _without_erased(connection, checked)
@@ -144,7 +152,6 @@ def write(connection: psycopg.Connection, run: MetricRun, frame: pl.DataFrame) -
     facts = [Jsonb({name: dict(fact) for name, fact in run.metrics.items()}), Jsonb(dict(run.seconds))]
     connection.execute(_COMPLETE, [people, run.edges, *facts, run.measured_at])
     connection.commit()
-    fault_point("metrics.after_commit")
     return Written(people, changed, removed, left_out)
 
 

@@ -66,6 +66,7 @@ AROUND = st.text(string.ascii_letters + " .,;\n", max_size=30)
         ("DETAIL:  Failing row contains (1, Jane Doe, null).", "Jane"),
         ('invalid input syntax for type integer: "Jane Doe"', "Jane"),
         ('CONTEXT:  COPY people, line 3, column age: "Jane Doe"', "Jane"),
+        ('CONTEXT:  COPY people, line 3: "2024-01-31,Jane Doe,7"', "Jane"),
         ("CONTEXT:  unnamed portal parameter $2 = 'Jane Doe'", "Jane"),
         ("already exists with label `Employee` and property `name` = 'Jane Doe'", "Jane"),
         ("Input should be a number [type=float, input_value='Jane Doe', input_type=str]", "Jane"),

@@ -52,7 +52,7 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     for folder in ("unit", "integration"):
         (pytester.path / "tests" / folder).mkdir(parents=True)
-    for name in ("conftest.py", "reruns.py"):
+    for name in ("conftest.py", "chain_fixtures.py", "reruns.py"):
         shutil.copy(ROOT / "tests" / name, pytester.path / "tests")
     (pytester.path / "tests" / "once.py").write_text(ONCE)
     (pytester.path / "tests" / "integration" / "test_servers.py").write_text(SERVERS)
