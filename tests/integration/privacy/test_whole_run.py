@@ -19,7 +19,7 @@ from include.operations.errors import classify
 from include.organism.analysis import web
 from include.organism.interventions import review, tasks
 from include.organism.interventions.settings import Settings
-from tests.chain import EARLIER, PEOPLE, STEPS, WHEN, run_step
+from tests.chain import EARLIER, ON_LEAVE, OPTED_OUT, PEOPLE, STEPS, WHEN, run_step
 
 pytestmark = pytest.mark.servers
 REFRESH, ANALYSE, STORE, EVALUATE = STEPS
@@ -101,6 +101,22 @@ def test_nobody_is_named_outside_the_restricted_tables(chain, alert_sink, caplog
     assert "index.html" in link
     assert {"page index.html", "table organism.intervention_audit", "table organism.team_metrics"} <= places.keys()
     assert places["table organism.intervention_audit"].count(str(which)) > 3
+
+
+def test_who_opted_out_or_is_on_leave_is_in_nothing_that_a_run_makes(chain, alert_sink, monkeypatch):
+    """But in the choice itself, the answers they gave, and what was measured before."""
+    for name, value in alert_sink.connections.items():
+        monkeypatch.setenv(name, value)
+    chain.start_at(REFRESH)
+    before = tables(chain)
+    results = [run_step(step) for step in STEPS]
+    tasks.execute({"intervention": str(approve(results[-1]))}, "review")
+    assert chain.rows("select count(*) > 5 from organism.intervention_member") == [(True,)]
+    for person in (OPTED_OUT, ON_LEAVE):
+        for table, (_, text) in tables(chain).items():
+            assert text.count(person) == before[table][1].count(person), table
+        assert not {"betweenness_centrality", "metrics_at"} & chain.nodes()[person].keys()
+        assert f"metrics:employee:{person}" not in chain.cached()
 
 
 def test_no_page_is_kept_by_a_browser_or_a_proxy(chain):
