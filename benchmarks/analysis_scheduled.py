@@ -35,7 +35,7 @@ def main() -> None:
         api = AirflowApi.from_environment(system.env)
         begun = time.monotonic()
         fill(api, system, people, edges, Path(folder))
-        print(f"filled in {time.monotonic() - begun:.0f} s")
+        print(f"filled in {time.monotonic() - begun:.0f} s", flush=True)
         runs = [finished(api, DAG, {}) for _ in range(ROUNDS + 1)]
         print(f"{PEOPLE:,} people, {EDGES:,} edges, 52 weeks through the real scheduler; goal {GOAL_S:.0f} s")
         for name, run in zip(("first run (cold)", *["run"] * ROUNDS), runs, strict=True):

@@ -86,3 +86,21 @@ def test_a_killed_load_leaves_nothing(warehouse_url):
     connection.close()
     assert rows(warehouse_url) == []
     assert rows(warehouse_url, "assessment_rejection", "run_id, row_number, code") == []
+
+
+def test_a_year_of_many_people_is_loaded_without_comparing_every_row_with_every_other(warehouse_url, tmp_path):
+    """A quadratic plan takes far longer than the limit of a test."""
+    path, weeks = (
+        tmp_path / "year.csv",
+        [f"2025-{month:02}-{day:02}" for month in range(1, 8) for day in (5, 12, 19, 26)],
+    )
+    with path.open("w") as file:
+        file.write("id,date,score,instrument,consent\n")
+        for person in range(3_000):
+            # Every hundredth withdraws in the end, so that nothing of theirs is kept.
+            for number, day in enumerate(weeks):
+                leaves = person % 100 == 0 and number == len(weeks) - 1
+                file.write(f"p{person},{day},{'' if leaves else 40},CBI,{'no' if leaves else 'yes'}\n")
+    first = load(path=str(path))
+    assert (first["written"], first["after_withdrawal"]) == (2_970 * len(weeks) + 30, 30 * (len(weeks) - 1))
+    assert load(path=str(path), run="again")["written"] == 0
