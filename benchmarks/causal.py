@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ LIMITS_S = {100_000: 1.0, 1_000_000: 10.0}
 SMALL_ONLY = frozenset({"linearmodels"})
 ROUNDS = 3
 NAMES = [f"x{place}" for place in range(CONFOUNDERS)]
+# Closed by the end of the process.
+_OPEN = ExitStack()
 
 
 def ours(path: Path, *, part_bytes: int = 2**29) -> Callable[[], tuple[float, float]]:
@@ -67,7 +70,7 @@ def spark(path: Path) -> Callable[[], tuple[float, float]]:
 
     master = {"conn_type": "spark", "host": f"local[{os.cpu_count()}]", "extra": {"spark.driver.memory": "4g"}}
     os.environ["AIRFLOW_CONN_SPARK"] = json.dumps(master)
-    session = connections.spark().__enter__()  # the process ends with it
+    session = _OPEN.enter_context(connections.spark())
     spec, engine = PanelSpec("outcome", "treatment", tuple(NAMES)), DistributedCausalEngine(session)
 
     def work() -> tuple[float, float]:

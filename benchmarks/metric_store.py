@@ -8,6 +8,7 @@ run, repeating it, and what follows from it. A private PostgreSQL, or the server
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import statistics
 import tempfile
@@ -145,6 +146,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--quick", action="store_true")
     first = LAST - timedelta(days=60 if arguments.parse_args().quick else 730)
+    logging.disable(logging.CRITICAL)
     with database() as url:
         os.environ["AIRFLOW_CONN_WAREHOUSE"] = url.replace("postgresql://", "postgres://")
         schema.upgrade()
