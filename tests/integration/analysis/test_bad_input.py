@@ -17,6 +17,7 @@ from tests.chain import EARLIER, PEOPLE, STEPS, WHEN, fill_graph, run_step
 pytestmark = pytest.mark.servers
 REFRESH, ANALYSE, STORE, EVALUATE = STEPS
 HISTORY = "organism.employee_metrics_daily"
+FIRST = "select min(assessed_on) from organism.burnout_assessment"
 COLLINEAR = {"confounders": ["strength"]}
 
 
@@ -167,6 +168,8 @@ def test_an_answer_of_the_future_is_refused_and_the_others_are_loaded(chain, mon
         (f"delete from {HISTORY} where employee_id > 'person-002'", {}, "too_few_clusters"),
         ("update organism.burnout_assessment set score = 50", {}, "constant_outcome"),
         ("delete from organism.burnout_assessment", {}, "no_assessments"),
+        (f"delete from organism.burnout_assessment where assessed_on > ({FIRST})", {}, "single_period"),
+        (f"update {HISTORY} set degree_centrality = null", {}, "no_rows"),
         ("update organism.burnout_assessment set employee_id = 'stranger ' || employee_id", {}, "no_rows"),
         (f"update {HISTORY} set degree_centrality = 'NaN'", {}, "no_rows"),
         (f"update {HISTORY} set degree_centrality = 'Infinity' where employee_id = 'person-003'", {}, "not_finite"),
@@ -177,6 +180,7 @@ def test_data_that_cannot_say_is_refused_and_nothing_is_proposed(chain, change, 
     chain.rows(change)
     assert run_step(ANALYSE, **params)["verdicts"] == {"refused": 1}
     assert answer(chain) == ["refused", [code], None]
+    assert all(word.endswith((".", ".)")) for word in answer(chain, "words")[0])
     run_step(STORE)
     nothing_is_proposed(chain)
 

@@ -111,38 +111,6 @@ def test_metrics_of_yesterday_are_no_basis(warehouse, history):
     assert reasons(warehouse) != [["stale_metrics"]]
 
 
-def test_no_scores_at_all(warehouse, organisation):
-    warehouse.execute("truncate organism.burnout_assessment")
-    assert reasons(warehouse) == [["no_assessments"]]
-
-
-@pytest.mark.parametrize(
-    ("statement", "code"),
-    [
-        ("update organism.employee_metrics_daily set degree_centrality = 0.5", "constant_treatment"),
-        ("update organism.employee_metrics_daily set degree_centrality = null", "no_rows"),
-        ("update organism.burnout_assessment set score = 50", "constant_outcome"),
-        ("delete from organism.employee_metrics_daily where employee_id > 'person-002'", "too_few_clusters"),
-        ("delete from organism.burnout_assessment where assessed_on > '2026-01-01'", "single_period"),
-    ],
-)
-def test_data_that_cannot_say(warehouse, organisation, statement, code):
-    if code == "single_period":
-        first = warehouse.execute("select min(assessed_on) from organism.burnout_assessment").fetchone()
-        warehouse.execute("delete from organism.burnout_assessment where assessed_on > %s", first)
-    else:
-        warehouse.execute(statement)
-    assert reasons(warehouse) == [[code]]
-    ((verdict, estimate, words),) = estimates(warehouse, "verdict, estimate, words")
-    assert (verdict, estimate) == ("refused", None)
-    assert all(word.endswith((".", ".)")) for word in words)
-
-
-def test_a_confounder_that_says_the_same_as_the_treatment(warehouse, organisation):
-    warehouse.execute("update organism.employee_metrics_daily set strength = 2 * degree_centrality + 1")
-    assert reasons(warehouse, replace(QUESTION, confounders=("strength",))) == [["collinear_treatment"]]
-
-
 def test_a_try_that_was_given_up_writes_nothing(warehouse, organisation, monkeypatch):
     def measured_again(*_):
         with psycopg.connect(warehouse.info.dsn, password=warehouse.info.password) as other:
