@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from include.organism.interventions import audit
 from local.demo_data import Person
 from local.demo_history import EFFECT, History
 from local.testing import AirflowSystem
+from tests.e2e import search
 from tests.e2e.reviews import Reviews, a_week_later, wait
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1200)]
@@ -201,6 +203,7 @@ def test_from_events_to_a_rollback(world: World, tmp_path: Path) -> None:
     assert {(each["state"], each["effects"]) for each in sink.actions()} == {("cancelled", 2)}
     with psycopg.connect(world.warehouse) as connection:
         assert audit.verify(connection).faults == []
+    nobody_is_named(world)
 
 
 _MEMBERS = "select employee_id from organism.intervention_member where intervention_id = %s order by 1"
@@ -344,3 +347,18 @@ def nothing_is_doubled(world: World, run: Run, reviews: Reviews) -> None:
     after = world.contents()
     assert [column for column in before if before[column] != after[column]] == []
     assert reviews.count() == asked
+
+
+def nobody_is_named(world: World) -> None:
+    """In logs, tables that are not restricted, Airflow's own (XCom, questions, parameters), alerts."""
+    system = world.system
+    places = {
+        **search.log_files(system.state_dir),
+        **search.tables(system.env, restricted=False),
+        **search.alerts(system.alerts),
+    }
+    # That the search works: it finds what has to be there.
+    assert f"{world.prefix}team" in places["table organism.intervention"]
+    assert "rows_out" in places["table public.xcom"]
+    assert any("intervention_executed" in text for name, text in places.items() if name.startswith("file "))
+    assert [name for name, text in places.items() if re.search(rf"{world.prefix}\d{{3}}", text)] == []

@@ -19,12 +19,12 @@ import neo4j
 import psycopg
 import pytest
 import redis
-from psycopg import sql
 
 from include.operations.airflow_api import AirflowApi, Run
 from include.operations.scrub import MASK
 from local.simulators.testing import AlertSink
 from local.testing import AirflowSystem
+from tests.e2e import search
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900)]
 PIPELINE = "organism_incremental_update"
@@ -367,7 +367,7 @@ def test_no_secret_and_no_personal_value_is_in_any_log_alert_xcom_or_table(world
         test_a_failure_full_of_secrets_is_logged_recorded_and_told_without_them(world)
         test_people_and_bad_messages_go_through_the_pipeline(world, tmp_path)
     needles = {*NAMES, *ADDRESSES, *PHONES, *SECRETS, *_own_secrets(world.env)}
-    places = {**_log_files(world.system.state_dir), **_tables(world.env), **_alerts(world.sink)}
+    places = {**search.log_files(world.system.state_dir), **search.tables(world.env), **search.alerts(world.sink)}
     # That the search works: it finds what has to be there.
     assert any("probe_leak" in text for name, text in places.items() if name.startswith("file "))
     assert PIPELINE in places["table public.xcom"]
@@ -384,31 +384,3 @@ def _own_secrets(env: dict[str, str]) -> set[str]:
     passwords = {unquote(urlsplit(url).password or "") for url in urls}
     keys = ("AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET", "AIRFLOW__API__SECRET_KEY")
     return {each for each in (*passwords, *(env[key] for key in keys), env["AIRFLOW_API_PASSWORD"]) if each}
-
-
-def _log_files(state_dir: Path) -> dict[str, str]:
-    paths = [path for path in state_dir.rglob("*") if path.is_file() and not path.is_symlink()]
-    logs = [path for path in paths if ".log" in path.name or "logs" in path.relative_to(state_dir).parts]
-    return {f"file {path.relative_to(state_dir)}": path.read_text(errors="replace") for path in logs}
-
-
-def _tables(env: dict[str, str]) -> dict[str, str]:
-    """Every row of every table of the warehouse and of Airflow's metadata, as text."""
-    metadata = "postgresql" + env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"][len("postgresql+psycopg2") :]
-    found = {}
-    for url in (env["AIRFLOW_CONN_WAREHOUSE"].replace("postgres://", "postgresql://", 1), metadata):
-        with psycopg.connect(url) as connection:
-            names = connection.execute(
-                "select schemaname, tablename from pg_tables where schemaname <> all(%s)",
-                [["pg_catalog", "information_schema"]],
-            ).fetchall()
-            for schema, table in names:
-                query = sql.SQL("select t::text from {} t").format(sql.Identifier(schema, table))
-                rows = connection.execute(query).fetchall()
-                found[f"table {schema}.{table}"] = "\n".join(text for (text,) in rows)
-    return found
-
-
-def _alerts(sink: AlertSink) -> dict[str, str]:
-    arrived = {"slack": sink.slack_messages(deleted=True), "email": sink.emails(), "sentry": sink.sentry_items()}
-    return {f"alerts {name}": json.dumps(entries, ensure_ascii=False) for name, entries in arrived.items()}
