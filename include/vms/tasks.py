@@ -21,15 +21,21 @@ Plain = dict[str, Any]
 
 
 def extract(name: str, run_id: str, params: Plain) -> Plain:
-    """Stage what changed at the source; skipped while another run is at work, or where there is no Salesforce."""
+    """Stage what changed at the source; skipped where there is no Salesforce.
+
+    While another run is at work, the usual run is skipped, since the next one reads the same. One that was asked for
+    something of its own, all rows say, fails: it is tried again when the lease is over, and is red if that is no use.
+    """
     from include.vms.contracts import Request
     from include.vms.extract import extract as step
 
-    spec = registry.get(name)
+    spec, request = registry.get(name), Request.from_params(params)
     try:
         with salesforce() as client, guarded(warehouse, spec, run_id):
-            return step(client, warehouse, spec, Request.from_params(params), run_id).to_dict()
+            return step(client, warehouse, spec, request, run_id).to_dict()
     except LeaseHeld as held:
+        if request != Request():
+            raise
         raise AirflowSkipException(str(held)) from held
     except AirflowNotFoundException as missing:
         with warehouse() as connection:

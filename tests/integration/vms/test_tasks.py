@@ -1,9 +1,13 @@
 """The bodies of the Airflow tasks, called one after another as the DAG does; and cached reports."""
 
+from datetime import timedelta
+
 import pytest
 import redis
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
 
+from include.operations.errors import LeaseHeld, classify
+from include.operations.retry import retry_delay
 from include.vms import state, tasks
 from tests.integration.vms.source import Source
 
@@ -97,3 +101,17 @@ def test_a_run_is_skipped_while_another_one_is_at_work(source):
     tasks.extract("classes", "first", {})
     with pytest.raises(AirflowSkipException, match="The run first is syncing classes"):
         tasks.extract("classes", "second", {})
+
+
+@pytest.mark.parametrize("params", [{"mode": "full"}, {"since": "2026-01-31T08:00:00Z"}, {"accept": ["mass_delete"]}])
+def test_a_run_with_a_wish_of_its_own_waits_until_the_other_one_is_done(source, params):
+    tasks.extract("classes", "first", {})
+    with pytest.raises(LeaseHeld, match="The run first is syncing classes") as held:
+        tasks.extract("classes", "second", params)
+    found = classify(held.value)
+    # Tried again once the lease is over, whether or not its holder lives.
+    assert retry_delay(found, 1, lambda: 0.0) == held.value.retry_after
+    assert timedelta(0) < held.value.retry_after <= state.LEASE
+    assert source.warehouse.rows("SELECT holder FROM ops.sync_state") == [("first",)]
+    source.warehouse.run("UPDATE ops.sync_state SET lease_until = now()")
+    assert tasks.extract("classes", "second", params)["read"] == 1
