@@ -40,7 +40,7 @@ NOT_ALONE = {
 }
 SYNC = "vms_sync_"
 ROWS_IN = ("read", "rows", "rows_in", "extracted", "received")
-ROWS_OUT = ("written", "loaded", "rows_out", "merged", "stored")
+ROWS_OUT = ("written", "loaded", "rows_out", "stored")
 RUN_TIMEOUT = 900.0
 DAGS_TIMEOUT = 120.0
 

@@ -189,3 +189,14 @@ def test_what_is_stopped_is_not_offered(
     else:
         assert "look around" in before
         assert "make down" in before
+
+
+def test_a_sync_puts_out_the_rows_it_stored_not_the_records_that_were_merged() -> None:
+    extracted = {"read": 120, "counts": {"inserted": 118, "merged": 2}}
+    ended = {"read": 120, "stored": 118, "caches": 0, "inserted": 118, "merged": 2}
+    results = {"extract": extracted, "invalidate_caches": ended}
+    api = SimpleNamespace(
+        task_instances=lambda _run: [SimpleNamespace(task_id=name, map_index=-1) for name in results],
+        xcom=lambda _run, task_id, **_: results[task_id],
+    )
+    assert demo._rows(api, SimpleNamespace()) == (120, 118)  # type: ignore[arg-type]
