@@ -20,6 +20,7 @@ from psycopg import sql
 from include.operations.faults import fault_point
 from include.operations.log import log_event
 from include.vms import merges, registry, state
+from include.vms.contracts import Mode
 from include.vms.merge_sql import target
 
 if TYPE_CHECKING:
@@ -82,11 +83,12 @@ def resolve(connect: Connect, spec: SyncObject, manifest: Manifest) -> Manifest:
         rest = [each for each in rest if merged or _waits(connection, each)]
         _lock(connection, list(merges.tables()) if merged else [each.table for each in (*own, *rest)])
         turned = merges.apply(connection) if merged else 0
+        wrong = sum(_unset(connection, each) for each in own) if manifest.mode == Mode.FULL else 0
         linked = sum(_link(connection, each, own=True) for each in own)
         linked += sum(_link(connection, each, own=False) for each in rest)
         for each in own:
             _try(connection, each)
-        if linked or turned:
+        if linked or turned or wrong:
             state.changed(connection, spec.name)
         pending, orphaned, fresh = _count(connection, spec)
         connection.execute(
@@ -97,6 +99,8 @@ def resolve(connect: Connect, spec: SyncObject, manifest: Manifest) -> Manifest:
     # Those that the merge has set are in the manifest.
     linked += manifest.counts.get("linked", 0)
     manifest.counts |= {"linked": linked, "turned": turned, "pending": pending, "orphaned": orphaned}
+    if wrong:
+        manifest.notes.append(f"{wrong} foreign keys named another record than Salesforce and were taken back.")
     if fresh:
         manifest.notes.append(f"{fresh} references have no parent after {ORPHAN_AFTER} runs; see vms.pending_link.")
         log_event(log, "vms_orphans", level=logging.WARNING, object=spec.name, found=fresh, all=orphaned)
@@ -137,6 +141,22 @@ def _link(connection: psycopg.Connection, place: Place, *, own: bool) -> int:
     linked += _move(connection, place)
     connection.execute(_close(place), [place.owner, place.name])
     return linked
+
+
+def _unset(connection: psycopg.Connection, place: Place) -> int:
+    """Empty foreign keys that are not the id that Salesforce says; returns their number.
+
+    No sync leaves such a key behind: somebody has changed the table by hand. To find it takes a scan.
+    """
+    return sum(
+        connection.execute(
+            sql.SQL(
+                "UPDATE {target} SET {column} = NULL, synced_at = now()"
+                " WHERE {column} IS NOT NULL AND {column} IS DISTINCT FROM {raw}"
+            ).format(target=target(place.table), column=sql.Identifier(column), raw=sql.Identifier(place.reference.raw))
+        ).rowcount
+        for column in place.columns
+    )
 
 
 def _waits(connection: psycopg.Connection, place: Place) -> bool:

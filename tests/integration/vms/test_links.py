@@ -104,6 +104,20 @@ def test_a_link_changes_with_its_reference(warehouse, sync):
     assert warehouse.table("class", "salesforce_id", "school_id") == [(CLASS, None)]
 
 
+def test_a_full_run_mends_a_foreign_key_that_was_changed_by_hand(warehouse, sync):
+    right, wrong = record_id("001", 20), record_id("001", 21)
+    for district in (right, wrong):
+        sync("districts", {"Id": district, "Name": f"District {district}", "Type": "School District"})
+    mine, none = school(ParentId=right), school(11, Name="Grant")
+    sync("schools", mine, none)
+    warehouse.run(f"UPDATE vms.school SET district_id = '{wrong}'")
+    assert sync("schools", mine, none, mode="full").notes == [
+        "2 foreign keys named another record than Salesforce and were taken back."
+    ]
+    assert warehouse.table("school", "salesforce_id", "district_id") == [(SCHOOL, right), (none["Id"], None)]
+    assert sync("schools", mine, none, mode="full").notes == []
+
+
 def test_a_parent_that_is_deleted_and_undeleted_keeps_its_children(warehouse, sync):
     sync("schools", school())
     sync("classes", a_class())
