@@ -55,7 +55,7 @@ def start(workers: Workers, chain: Chain, step: str, fault: str = "", run: str =
     point, _, action = fault.partition("|")
     name, _, nth = point.partition(":")
     return workers.call(
-        "tests.chain",
+        "tests.chain_worker",
         "work",
         fault=f"{name}:{action}:{nth or 1}" if point else "",
         step=step,
