@@ -13,7 +13,7 @@ from include.organism.causal.engine import CausalEngine
 from include.organism.causal.spark_session import INSTALL, installed
 
 VARIABLE: Final = "ORGANISM_CAUSAL_SPARK_ROWS"
-# docs/decisions/0029: up to some million rows Spark is slower on the same cores; above this one machine takes minutes.
+# docs/decisions/0029: up to a million rows Spark is slower on the same cores; above this one machine takes minutes.
 SPARK_ROWS: Final = 20_000_000
 _MOST: Final = 10**12
 Wanted = Literal["auto", "local", "spark"]
