@@ -91,7 +91,7 @@ def check(conn: psycopg.Connection[Any], spec: SyncObject, described: Describe, 
     added = {one.field for one in known.values() if one.added_column}
     needed = [name for name in spec.select if name not in SYSTEM_FIELDS and name not in added]
     # Also when the source is as it was: the code may have come to need more.
-    _refuse_missing(spec, needed, described)
+    _refuse_missing(spec, needed, described, known)
     seen = _hash(now)
     if seen == _last_hash(conn, spec):
         return
@@ -184,19 +184,25 @@ def _load(conn: psycopg.Connection[Any], spec: SyncObject) -> dict[str, Known]:
     return {row[0]: Known(*row) for row in rows}
 
 
-def _refuse_missing(spec: SyncObject, needed: list[str], described: Describe) -> None:
+def _refuse_missing(spec: SyncObject, needed: list[str], described: Describe, known: Mapping[str, Known]) -> None:
     relations = {one.get("relationshipName") for one in described.fields.values()}
     # Of a field of a parent only the way there is known.
     gone = [
         name for name in needed if (name.partition(".")[0] not in relations if "." in name else not described.has(name))
     ]
-    if gone:
-        raise SchemaDrift(
-            f"{spec.name}: {spec.sobject} no longer has {', '.join(sorted(gone)[:_NAMED])}: removed, renamed, or "
-            "hidden from the integration user. Nothing was read; the tables are as they were.",
-            what_to_do="Give the field back, or the user the right to see it (field-level security); if it is gone "
-            f"for good, or has another name, change include/vms/objects/{spec.name}.py.",
-        )
+    if not gone:
+        return
+    # What no run has seen there is rather a slip in the module.
+    never = [name for name in gone if (name not in known and "." not in name) or not known]
+    lost = sorted(set(gone) - set(never))
+    said = [f"no longer has {', '.join(lost[:_NAMED])}: removed, renamed, or hidden from the integration user"]
+    told = [f"has no {', '.join(sorted(never)[:_NAMED])}: misspelt, not made yet, or hidden from the integration user"]
+    raise SchemaDrift(
+        f"{spec.name}: {spec.sobject} {'; it '.join((said if lost else []) + (told if never else []))}. Nothing was"
+        " read; the tables are as they were.",
+        what_to_do="Give the field back, or the user the right to see it (field-level security); if it is gone "
+        f"for good, or has another name, change include/vms/objects/{spec.name}.py.",
+    )
 
 
 def _narrowed(old: Known, new: Known) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from include.operations.faults import fault_point
 from include.operations.log import log_event
-from include.vms import checkpoint, deletes, drift, sides, staging, state, window
+from include.vms import checkpoint, deletes, drift, sides, staging, state, tables, window
 from include.vms.contracts import Manifest, Mode, Request
 from include.vms.paging import BULK, REST, Place, Reader, Reading, Staging
 from include.vms.records import stage_records
@@ -71,10 +71,12 @@ def extract(
 
     Raises:
         LeaseHeld: another run writes the object. LeaseLost: one took over.
+        MigrationMissing: the warehouse is older than the code.
         SalesforceFailed, Unreachable, DownloadIncomplete, JobFailed, QuotaReserved: nothing is published; the next
             run goes on where this one stopped.
     """
     with connect() as conn:
+        tables.require(conn, spec)
         begun = state.open_run(conn, spec.name, run_id)
         manifest = Manifest(
             spec.name,

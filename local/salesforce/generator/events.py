@@ -108,9 +108,15 @@ def _participant(organisation: Organisation, kind: str, index: int, rng: Random)
 
 def pathways(organisation: Organisation) -> Iterator[Row]:
     """Yield programmes."""
-    return organisation.build(
-        "pathway", lambda index, rng: {"Name": f"{pick(rng, words().skills)} Pathway {index + 1}"}
-    )
+
+    def row(index: int, rng: Random) -> Row:
+        return {
+            "Name": f"{pick(rng, words().skills)} Pathway {index + 1}",
+            "School__c": organisation.record_id("school", pick(rng, organisation.sound("school"))),
+            "Begin__c": f"{2023 + index % 4}-09-01",
+        }
+
+    return organisation.build("pathway", row)
 
 
 def pathway_participants(organisation: Organisation) -> Iterator[Row]:

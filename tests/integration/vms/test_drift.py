@@ -1,14 +1,16 @@
 """The source's schema changes: additions are taken in, what could lose data is refused with the tables as they were."""
 
+from dataclasses import replace
+
 import pytest
 
 from include.operations.errors import ErrorClass, classify
-from include.vms import drift, registry
-from include.vms.contracts import Accept
+from include.vms import drift, extract, registry
+from include.vms.contracts import Accept, Request
 from include.vms.drift import SchemaDrift
-from include.vms.spec import Kind, Pii
+from include.vms.spec import Field, Kind, Pii
 from local.salesforce.metadata import FieldMeta
-from tests.integration.vms.source import Source
+from tests.integration.vms.source import Source, session
 
 
 @pytest.fixture
@@ -104,6 +106,13 @@ def test_a_field_we_need_that_changes_for_the_worse_stops_the_run(source, change
     assert "include/vms/objects/classes.py" in found.what_to_do
     after = warehouse.rows("SELECT * FROM vms.class ORDER BY 1"), warehouse.rows("SELECT watermark FROM ops.sync_state")
     assert after == before
+
+
+def test_a_field_that_was_never_there_is_not_called_gone(source):
+    classes = registry.get("classes")
+    wanted = replace(classes, fields=(*classes.fields, Field("Rooom__c", Kind.TEXT)))
+    with session(source.server) as client, pytest.raises(SchemaDrift, match="Class__c has no Rooom__c: misspelt"):
+        extract.extract(client, source.warehouse.connect, wanted, Request(), "new-code")
 
 
 def test_a_person_may_accept_a_change_once(source):
