@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from include.operations import explain as explaining
+from include.operations.errors import InputRejected, PipelineError
 
 
 class CommandError(Exception):
@@ -15,4 +16,7 @@ def explain(error: Exception) -> str:
     if isinstance(error, CommandError) or type(error).__name__ == "AirflowApiError":
         return explaining.one_line(str(error))
     what, what_to_do = explaining.explain(error)
+    # The tables of the runbooks go by it; that of every refused input says nothing.
+    if isinstance(error, PipelineError) and error.code != InputRejected.code:
+        what += f" ({error.code})"
     return f"{what}. What to do: {what_to_do}"

@@ -129,7 +129,7 @@ def _judge_rejected(spec: SyncObject, manifest: Manifest, reasons: list[str]) ->
         raise TooManyRejected(
             f"{spec.name}: {rejected} of {manifest.read} rows break a rule, more than"
             f" {spec.max_rejected_share:.0%}; nothing was published. Commonest: {'; '.join(reasons)}.",
-            what_to_do="compare the source with the rule; run again with accept=rejected_share if the rows are"
+            what_to_do="compare the source with the rule; sync once with accept=rejected_share if the rows are"
             " really that bad: they go to quarantine and the others are published",
         )
 
@@ -142,7 +142,8 @@ def _judge_deleted(spec: SyncObject, manifest: Manifest, known: int, going: int)
             f"{spec.name}: {going} of {known} records would be marked as deleted, more than"
             f" {spec.max_deleted_share:.0%}; nothing was published.",
             what_to_do="look whether the source has really lost them, or the integration user's rights, or a picklist"
-            " value that the filter names; run again with accept=mass_delete if they are gone",
+            f" value that the filter names; sync once with accept=mass_delete (`sync {spec.name} --full --accept"
+            " mass_delete`) if they are gone",
         )
 
 

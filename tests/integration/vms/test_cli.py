@@ -96,7 +96,7 @@ def test_all_goes_on_after_one_that_fails_and_names_it(cli, source):
     assert by_name["classes"]["counts"]["inserted"] == 2
     assert "error" in by_name["schools"]
     (line,) = done.err.splitlines()
-    assert line.startswith("error: schools: The run somebody is syncing schools. What to do: ")
+    assert line.startswith("error: schools: The run somebody is syncing schools (LEASE_HELD). What to do: ")
 
 
 @pytest.mark.parametrize(

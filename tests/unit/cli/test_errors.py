@@ -4,11 +4,12 @@ import pytest
 import redis
 
 from include.cli.errors import CommandError, explain
-from include.operations.errors import InputRejected
+from include.operations.errors import InputRejected, LeaseHeld
 
 
-def test_our_own_errors_say_what_to_do():
+def test_our_own_errors_say_what_to_do_and_their_code_which_the_runbooks_go_by():
     assert explain(InputRejected("it is bad.", what_to_do="mend it")) == "it is bad. What to do: mend it"
+    assert explain(LeaseHeld("Taken.", what_to_do="wait")) == "Taken (LEASE_HELD). What to do: wait"
     assert explain(CommandError("this\nand that")) == "this and that"
 
 
