@@ -41,6 +41,7 @@ def preview(connect: Connect, spec: SyncObject, manifest: Manifest) -> Manifest:
         manifest.samples = (changes[: SAMPLES - min(len(gone), _GONE)] + gone)[:SAMPLES]
         with connection.transaction(force_rollback=True):
             merge.publish(connection, spec, manifest)
+        merge.write_counts(connection, manifest)
         state.publish(connection, manifest)
         staging.drop(connection, spec)
     return manifest

@@ -67,7 +67,7 @@ def _merge(connect: Connect, spec: SyncObject, manifest: Manifest) -> Manifest:
             state.publish(connection, manifest)
             if any(manifest.counts[name] for name in _CHANGES):
                 state.changed(connection, spec.name)
-            _write_counts(connection, manifest)
+            write_counts(connection, manifest)
         else:
             _read_counts(connection, manifest)
     fault_point("vms.merge.after_commit")
@@ -139,7 +139,8 @@ def _exists(connection: psycopg.Connection, table: sql.Identifier, test: sql.SQL
     return connection.execute(sql.SQL("SELECT FROM {} WHERE {} LIMIT 1").format(table, test)).fetchone() is not None
 
 
-def _write_counts(connection: psycopg.Connection, manifest: Manifest) -> None:
+def write_counts(connection: psycopg.Connection, manifest: Manifest) -> None:
+    """Write what a run came to, or would have come to, into its row of `ops.sync_run`."""
     values: dict[str, Any] = {name: manifest.counts[name] for name in _COUNTS} | {"notes": Jsonb(manifest.notes)}
     settings = sql.SQL(", ").join(sql.SQL("{} = {}").format(sql.Identifier(n), v) for n, v in values.items())
     connection.execute(sql.SQL("UPDATE ops.sync_run SET {} WHERE {}").format(settings, _run(manifest)))

@@ -40,6 +40,8 @@ def test_everything_is_counted_and_nothing_written(warehouse):
     run = warehouse.load(VOLUNTEERS, *page, dry_run=True, moves_watermark=False)
     names = ("inserted", "updated", "unchanged", "deleted", "rejected", "flagged")
     assert tuple(run.counts[name] for name in names) == (1, 1, 1, 1, 1, 1)
+    counted = f"SELECT {', '.join(names)} FROM ops.sync_run WHERE run_id = %s"
+    assert warehouse.rows(counted, run.run)[0] == (1, 1, 1, 1, 1, 1)
     assert contents(warehouse) == before
     assert warehouse.rows("SELECT watermark FROM ops.sync_state") == watermark
     assert warehouse.rows("SELECT count(*) FROM pg_class WHERE relnamespace = 'vms_stage'::regnamespace") == [(0,)]
