@@ -65,7 +65,7 @@ def _merge(connect: Connect, spec: SyncObject, manifest: Manifest) -> Manifest:
             publish(connection, drift.effective(connection, spec), manifest)
             fault_point("vms.merge.before_commit")
             state.publish(connection, manifest)
-            if any(manifest.counts[name] for name in _CHANGES):
+            if any(manifest.counts[name] for name in (*_CHANGES, "shared_updated")):
                 state.changed(connection, spec.name)
             write_counts(connection, manifest)
         else:
@@ -78,7 +78,7 @@ def publish(connection: psycopg.Connection, spec: SyncObject, manifest: Manifest
     """Bring the record tables to what is staged, in the caller's transaction, and count it into the manifest."""
     connection.execute("SELECT set_config('work_mem', %s, true)", [_WORK_MEM])
     lock(connection, spec)
-    manifest.counts |= {"inserted": 0, "updated": 0, "restored": 0, "unchanged": 0, "linked": 0}
+    manifest.counts |= {"inserted": 0, "updated": 0, "restored": 0, "unchanged": 0, "linked": 0, "shared_updated": 0}
     if manifest.counts["good"]:
         _publish_good(connection, spec, manifest)
     manifest.counts.update(tombstones.apply(connection, spec))
@@ -96,6 +96,8 @@ def _publish_good(connection: psycopg.Connection, spec: SyncObject, manifest: Ma
         if table == spec.table:
             manifest.counts.update(counts)
             manifest.counts["unchanged"] = manifest.counts["good"] - sum(counts.values())
+        else:
+            manifest.counts["shared_updated"] += counts["updated"] + counts["restored"]
     for child in spec.children:
         children.replace(connection, spec, child, stale=stale[child.parent], marked=marked)
 

@@ -382,6 +382,18 @@ def test_skills(warehouse):
     assert warehouse.rows("SELECT people FROM vms.skill WHERE name = 'Coding'") == [(1,)]
 
 
+def test_what_is_mended_in_the_shared_table_counts_and_makes_reports_stale(warehouse):
+    load(warehouse, "volunteers", volunteer())
+    warehouse.run("UPDATE vms.person SET last_name = 'Nobody'", "UPDATE ops.sync_state SET reports_stale_since = NULL")
+    for shared in (1, 0):
+        counts = load(warehouse, "volunteers", volunteer()).counts
+        assert (counts["updated"], counts["unchanged"], counts["shared_updated"]) == (0, 1, shared)
+        stale = warehouse.rows("SELECT reports_stale_since IS NOT NULL FROM ops.sync_state")
+        assert stale == [(bool(shared),)]
+        warehouse.run("UPDATE ops.sync_state SET reports_stale_since = NULL")
+    assert one(warehouse, "person", "last_name") == "Silva"
+
+
 def test_a_contact_that_changes_its_type_keeps_its_person(warehouse):
     load(warehouse, "volunteers", volunteer(Email="a@x.org"))
     load(warehouse, "volunteers", volunteer(Email="a@x.org", Contact_Type__c="Teacher", SystemModstamp=stamp(1)))
