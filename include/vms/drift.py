@@ -12,7 +12,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -184,12 +184,17 @@ def _load(conn: psycopg.Connection[Any], spec: SyncObject) -> dict[str, Known]:
     return {row[0]: Known(*row) for row in rows}
 
 
-def _refuse_missing(spec: SyncObject, needed: list[str], described: Describe, known: Mapping[str, Known]) -> None:
+def missing(names: Iterable[str], described: Describe) -> list[str]:
+    """Those of some fields that the object does not have, or does not show to the user."""
     relations = {one.get("relationshipName") for one in described.fields.values()}
     # Of a field of a parent only the way there is known.
-    gone = [
-        name for name in needed if (name.partition(".")[0] not in relations if "." in name else not described.has(name))
+    return [
+        name for name in names if (name.partition(".")[0] not in relations if "." in name else not described.has(name))
     ]
+
+
+def _refuse_missing(spec: SyncObject, needed: list[str], described: Describe, known: Mapping[str, Known]) -> None:
+    gone = missing(needed, described)
     if not gone:
         return
     # What no run has seen there is rather a slip in the module.

@@ -1,4 +1,4 @@
-"""Salesforce: reached and logged in, its API version, what is left of the day's quotas, the objects that are synced."""
+"""Salesforce: reached and logged in, its API version, what is left of the day's quotas, objects and fields to sync."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DOCS: Final = "docs/salesforce.md"
 
 
 def check(clocks: Clocks) -> Iterator[Finding]:
-    """Everything a sync needs; three calls."""
+    """Everything a sync needs; three calls, and one an object."""
     if not _defined():
         yield warn(SALESFORCE, "no connection: the VMS is not synced", f"define AIRFLOW_CONN_SALESFORCE: {_DOCS}")
         return
@@ -30,7 +30,7 @@ def check(clocks: Clocks) -> Iterator[Finding]:
         if version.level is Level.FAIL:
             return
         yield from _quotas(client)
-        yield _objects(client)
+        yield from _objects(client)
 
 
 def _defined() -> bool:
@@ -71,14 +71,25 @@ def _quotas(client: Salesforce) -> Iterator[Finding]:
             yield ok(SALESFORCE, said)
 
 
-def _objects(client: Salesforce) -> Finding:
-    """Whether the user may read every object that is synced; a field it may not see is named by the sync."""
-    from include.vms import registry
+def _objects(client: Salesforce) -> Iterator[Finding]:
+    """Whether the user may read every object that is synced, and every field of it that a sync needs."""
+    from include.vms import drift, registry
+    from include.vms.salesforce import rest
+    from include.vms.spec import SYSTEM_FIELDS
 
     reply = client.get(f"{client.root}/sobjects/")
     readable = {str(one["name"]) for one in reply["sobjects"] if one.get("queryable")}
-    needed = sorted({spec.sobject for spec in registry.objects().values()})
-    if missing := [name for name in needed if name not in readable]:
+    needed: dict[str, set[str]] = {}
+    for spec in registry.objects().values():
+        needed.setdefault(spec.sobject, set()).update(name for name in spec.select if name not in SYSTEM_FIELDS)
+    if missing := sorted(needed.keys() - readable):
         fix = f"give the integration user read access to them: {_DOCS}"
-        return fail(SALESFORCE, f"the user cannot read {some(missing)}", fix)
-    return ok(SALESFORCE, f"{len(needed)} objects can be read")
+        yield fail(SALESFORCE, f"the user cannot read {some(missing)}", fix)
+    lacking = False
+    for sobject in sorted(needed.keys() & readable):
+        if gone := drift.missing(sorted(needed[sobject]), rest.describe(client, sobject)):
+            lacking = True
+            fix = "give the user the right to see it (field-level security): docs/runbooks/vms-sync.md"
+            yield fail(SALESFORCE, f"{sobject} has no {some(gone)}, or hides it: its syncs refuse to run", fix)
+    if not missing and not lacking:
+        yield ok(SALESFORCE, f"{len(needed)} objects can be read, with every field that is synced")

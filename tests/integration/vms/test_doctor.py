@@ -51,3 +51,10 @@ def test_spent_quota(check, salesforce):
     ((level, said),) = bad(check())
     assert level is Level.WARN
     assert "20% are reserved" in said
+
+
+def test_a_field_that_a_sync_needs_is_gone(check, salesforce):
+    salesforce.store.remove_field("npe5__Affiliation__c", "npe5__Status__c")
+    ((level, said),) = bad(check())
+    assert level is Level.FAIL
+    assert "npe5__Affiliation__c has no npe5__Status__c" in said
