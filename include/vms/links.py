@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from psycopg import sql
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# So many runs of the child's sync may miss a parent before it is reported as one that does not come.
+# So many runs of the child's sync may miss a parent before it is reported as one that does not come. Only runs that are
+# so far apart count: somebody who syncs ten times in a row gives it no time to come.
 ORPHAN_AFTER: Final = 10
+_APART: Final = timedelta(minutes=30)
 # Two syncs that link at once could lock rows of the same tables in opposite order.
 _LOCK: Final = 4_017_723_990
 
@@ -236,7 +239,7 @@ def _close(place: Place) -> sql.Composed:
 
 
 def _try(connection: psycopg.Connection, place: Place) -> None:
-    """Note the references that found no parent in this run. An orphan stays as it is until its parent comes."""
+    """Count the references that found no parent, at most once in half an hour; an orphan stays as it is."""
     connection.execute(
         sql.SQL(
             "INSERT INTO vms.pending_link AS l (object, record_id, reference, target_id, tries, last_try_at)"
@@ -247,7 +250,7 @@ def _try(connection: psycopg.Connection, place: Place) -> None:
             " first_seen_at = CASE WHEN {same} THEN l.first_seen_at ELSE now() END,"
             " orphaned_at = CASE WHEN {same} AND l.tries + 1 >= {limit} THEN now() END,"
             " target_id = excluded.target_id, resolved_at = NULL"
-            " WHERE NOT ({same} AND l.orphaned_at IS NOT NULL)"
+            " WHERE NOT ({same} AND (l.orphaned_at IS NOT NULL OR l.last_try_at > now() - {apart}))"
         ).format(
             owner=sql.Literal(place.owner),
             name=sql.Literal(place.name),
@@ -256,6 +259,7 @@ def _try(connection: psycopg.Connection, place: Place) -> None:
             open=place.open,
             same=sql.SQL("(l.resolved_at IS NULL AND l.target_id = excluded.target_id)"),
             limit=sql.Literal(ORPHAN_AFTER),
+            apart=sql.Literal(_APART),
         )
     )
 

@@ -37,6 +37,10 @@ def pending(warehouse):
     )
 
 
+def later(warehouse):
+    warehouse.run("UPDATE vms.pending_link SET last_try_at = last_try_at - interval '1 hour'")
+
+
 def test_a_child_that_comes_first_waits_and_is_linked_by_the_parents_own_sync(warehouse, sync):
     child = sync("classes", a_class())
     assert pending(warehouse) == [("classes", CLASS, "class.school_salesforce_id", SCHOOL, 1, False)]
@@ -69,7 +73,10 @@ def test_every_order_of_syncs_ends_in_the_same_links(warehouse, sync):
 
 
 def test_an_orphan_is_reported_once_after_ten_tries_and_linked_when_the_parent_comes(warehouse, sync, caplog):
-    runs = [sync("classes", a_class()) for _ in range(12)]
+    runs = []
+    for _ in range(12):
+        runs.append(sync("classes", a_class()))
+        later(warehouse)
     assert [one.counts["orphaned"] for one in runs] == [0] * 9 + [1] * 3
     assert [bool(one.notes) for one in runs] == [False] * 9 + [True, False, False]
     assert sum("vms_orphans" in line for line in caplog.messages) == 1
@@ -79,9 +86,19 @@ def test_an_orphan_is_reported_once_after_ten_tries_and_linked_when_the_parent_c
     assert pending(warehouse) == []
 
 
-def test_another_missing_parent_starts_counting_anew(warehouse, sync):
-    for _ in range(11):
+def test_runs_in_a_row_are_one_try(warehouse, sync):
+    for _ in range(3):
         sync("classes", a_class())
+    assert pending(warehouse) == [("classes", CLASS, "class.school_salesforce_id", SCHOOL, 1, False)]
+    later(warehouse)
+    sync("classes", a_class())
+    assert [row[4] for row in pending(warehouse)] == [2]
+
+
+def test_another_missing_parent_starts_counting_anew(warehouse, sync):
+    for _ in range(2):
+        sync("classes", a_class())
+        later(warehouse)
     other = record_id("001", 99)
     sync("classes", a_class(School__c=other, SystemModstamp=stamp(1)))
     assert pending(warehouse) == [("classes", CLASS, "class.school_salesforce_id", other, 1, False)]
