@@ -50,7 +50,9 @@ def run_sync(
     *,
     full: Annotated[bool, typer.Option("--full", help="Read every row, not only what changed.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change; write nothing.")] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="Read so many rows at most; moves no watermark.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Read so many rows at most, and what left the filter; moves no watermark.")
+    ] = None,
     since: Annotated[str | None, typer.Option(help="Read what changed since then: 2026-01-31T08:00:00Z.")] = None,
     accept: Annotated[list[Accept] | None, typer.Option(help="Publish although this looks wrong.")] = None,
     as_json: _Json = False,
@@ -120,7 +122,7 @@ def reconcile(
     full: Annotated[bool, typer.Option("--full", help="Compare all ids, even if the counts agree.")] = False,
     as_json: _Json = False,
 ) -> None:
-    """Compare an object with Salesforce and mend what differs. Exit code 1 when records still differ afterwards."""
+    """Compare records with Salesforce, not their values, and mend what differs. Exit code 1: some differ afterwards."""
     airflow_log.to_stderr()
     from include.connections import redis_client, salesforce, warehouse
     from include.vms import caches, runs
@@ -135,10 +137,13 @@ def reconcile(
             "SELECT reconciled FROM ops.sync_run WHERE object = %s AND run_id = %s", (spec.name, run_id)
         ).fetchone()
     figures = (row and row[0]) or {}
+    # Agreement must not be taken for more than it is.
+    compared = "ids and modstamps" if figures.get("swept") else "counts"
     if as_json:
-        print_json({"object": spec.name, "run": run_id, "notes": manifest.notes, **figures})
+        print_json({"object": spec.name, "run": run_id, "compared": compared, "notes": manifest.notes, **figures})
         return
-    print_facts({"object": spec.name, "run": run_id, **figures})
+    said = f"{compared}, no values: `sync {spec.name} --full` reads those"
+    print_facts({"object": spec.name, "run": run_id, "compared": said, **figures})
     for note in manifest.notes:
         print(note)
 

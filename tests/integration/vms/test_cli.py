@@ -82,9 +82,11 @@ def test_reconcile_mends_what_is_missing(cli, source):
     cli("sync", "classes")
     source.warehouse.run("DELETE FROM vms.class WHERE salesforce_id = (SELECT min(salesforce_id) FROM vms.class)")
     done = json.loads(cli("reconcile", "classes", "--full", "--json").out)
-    assert (done["repaired"], done["swept"]) == (1, True)
+    assert (done["repaired"], done["swept"], done["compared"]) == (1, True, "ids and modstamps")
     assert len(rows(source)) == 2
-    assert "repaired" not in cli("reconcile", "classes").out
+    again = cli("reconcile", "classes").out
+    assert "repaired" not in again
+    assert "counts, no values: `sync classes --full` reads those" in again
 
 
 def test_all_goes_on_after_one_that_fails_and_names_it(cli, source):
