@@ -1,7 +1,7 @@
 """Reads every Salesforce object whole, parents before children, every night; goes on past an object that failed.
 
-Each task runs `vms_sync_<object>` in full mode and waits for it. When one fails, the others go on; the run then ends
-failed, and names it.
+`start_<object>` starts `vms_sync_<object>` in full mode, `<object>` waits for its end. When one fails, the others go
+on; the run then ends failed, and names the object's run and its error. It takes no conf.
 
 When a run fails, the objects that failed keep what they had: see `docs/runbooks/vms-sync.md`.
 """
@@ -25,7 +25,7 @@ DEFAULTS = dag_defaults(
 
 @dag(dag_id="vms_full_sync", schedule=schedule("0 2 * * *"), doc_md=__doc__, **DEFAULTS)
 def vms_full_sync() -> None:
-    """Wire one task an object."""
+    """Wire two tasks an object."""
     full_syncs()
 
 

@@ -38,14 +38,14 @@ _MAX_DEPTH = 25
 
 
 class PipelineError(Exception):
-    """Base of the project's own errors; a subclass carries its class and code.
+    """Base of the project's own errors; a subclass carries its class and code, or those of the error it passes on.
 
     `what_to_do` is shown outside the task's log, so it names systems and settings, never a person or a secret.
     """
 
-    error_class: ClassVar[ErrorClass] = ErrorClass.UNKNOWN
+    error_class: ErrorClass = ErrorClass.UNKNOWN
     transient: ClassVar[bool] = False
-    code: ClassVar[str] = "PIPELINE_ERROR"
+    code: str = "PIPELINE_ERROR"
 
     def __init__(self, message: str, *, what_to_do: str, retry_after: timedelta | None = None) -> None:
         super().__init__(message)

@@ -73,20 +73,19 @@ def schedule(usual: str, environ: Mapping[str, str] | None = None) -> str | None
 
 
 def full_syncs() -> None:
-    """Make a task an object, parents first; each goes on past the one before, the last one asks for all of them."""
+    """Make two tasks an object, one that starts its run and one that waits for it; parents first.
+
+    Each goes on past an object that failed; the last task asks for all of them.
+    """
+    before = checked = resilient_task(tasks.check_conf)()
     synced = resilient_task(tasks.all_synced)()
-    before = None
+    checked >> synced
     for name in registry.objects():
-        task = resilient_task(
-            object_name=name,
-            task_id=name,
-            trigger_rule="all_done",
-            execution_timeout=timedelta(hours=6),
-        )(tasks.full_sync)(name)
-        if before is not None:
-            before >> task
-        task >> synced
-        before = task
+        start = resilient_task(object_name=name, task_id=f"start_{name}", trigger_rule="all_done")(tasks.start_sync)
+        wait = resilient_task(object_name=name, task_id=name, execution_timeout=timedelta(hours=6))
+        started, done = start(name), wait(tasks.wait_for_sync)(name)
+        before >> started >> done >> synced
+        before = done
 
 
 def params() -> dict[str, Param]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from include.operations.errors import ErrorClass, PipelineError
 from include.operations.faults import fault_point
@@ -35,7 +35,7 @@ _NAMED: Final = 20
 class NotReconciled(PipelineError):  # noqa: N818 - named for what happened
     """Both sides differ, and reading the records again has not changed that."""
 
-    error_class: ClassVar[ErrorClass] = ErrorClass.UNKNOWN
+    error_class = ErrorClass.UNKNOWN
     code = "NOT_RECONCILED"
 
 

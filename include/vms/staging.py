@@ -9,7 +9,7 @@ PostgreSQL empties these tables when it crashes; the number of rows is checked a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
 from psycopg import sql
 
@@ -27,7 +27,7 @@ _SIDES: Final = ("", "_ids", "_deleted", "_marks")
 class StagingLost(PipelineError):  # noqa: N818 - named for what happened
     """The staged rows are gone: PostgreSQL crashed in between. The next run reads them again."""
 
-    error_class: ClassVar[ErrorClass] = ErrorClass.DATABASE
+    error_class = ErrorClass.DATABASE
     code = "STAGING_LOST"
 
 

@@ -11,10 +11,13 @@ from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipExceptio
 
 from include.connections import redis_client, salesforce, warehouse
 from include.operations.errors import LeaseHeld
-from include.vms import registry, state
+from include.vms import full_sync, registry, state
 from include.vms.runs import guarded
 
 if TYPE_CHECKING:
+    from airflow.sdk.types import DagRunProtocol as DagRun
+    from airflow.sdk.types import RuntimeTaskInstanceProtocol as RuntimeTaskInstance
+
     from include.vms.contracts import Manifest
 
 Plain = dict[str, Any]
@@ -91,23 +94,21 @@ def invalidate_caches(name: str, manifest: Plain) -> Plain:
     return {"read": read.read, "stored": stored, "caches": deleted, **read.counts}
 
 
-def full_sync(name: str, run_id: str) -> None:
-    """Run one object's sync in full mode, and wait for its end; fails when it fails."""
-    from airflow.sdk.exceptions import DagRunTriggerException
+def check_conf(dag_run: DagRun) -> None:
+    """Refuse a nightly run that was asked for something."""
+    full_sync.check(dag_run.conf)
 
-    raise DagRunTriggerException(
-        trigger_dag_id=f"vms_sync_{name}",
-        dag_run_id=f"full_sync__{run_id}",
-        conf={"mode": "full"},
-        # A second try of this task begins the same run anew.
-        reset_dag_run=True,
-        skip_when_already_exists=False,
-        wait_for_completion=True,
-        allowed_states=["success"],
-        failed_states=["failed"],
-        poke_interval=2,
-        deferrable=False,
-    )
+
+def start_sync(name: str, run_id: str, dag_run: DagRun) -> None:
+    """Start one object's sync in full mode."""
+    if dag_run.conf:
+        raise AirflowSkipException("The run was refused: see `check_conf`.")
+    full_sync.start(name, run_id)
+
+
+def wait_for_sync(name: str, run_id: str, ti: RuntimeTaskInstance) -> None:
+    """Wait for the end of one object's sync; fails when it failed, and says why."""
+    full_sync.wait(warehouse, name, run_id, ti.get_dagrun_state)
 
 
 def all_synced() -> None:

@@ -95,7 +95,9 @@ def _codes() -> Iterable[str]:
     yield _by_verdict("Slack error, else HTTP status", services.SLACK_ERROR, {"any other": rules.VALIDATION})
     replies = {f"any other {key}xx": value for key, value in services.SMTP_HUNDREDS.items()}
     yield _by_verdict("SMTP reply", services.SMTP_CODE, replies)
-    ours = {kind.code: Verdict(kind.error_class, kind.transient) for kind in PipelineError.__subclasses__()}
+    # Which others there are depends on what was imported before.
+    general = [kind for kind in PipelineError.__subclasses__() if kind.__module__ == PipelineError.__module__]
+    ours = {kind.code: Verdict(kind.error_class, kind.transient) for kind in general}
     yield _by_verdict("Our own", ours)
 
 

@@ -1,14 +1,18 @@
 """The bodies of the Airflow tasks, called one after another as the DAG does; and cached reports."""
 
+import copy
 from datetime import timedelta
 
 import pytest
 import redis
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
 
+from include.operations import run_errors
+from include.operations.alerts.failures import Where, of_task
 from include.operations.errors import LeaseHeld, classify
 from include.operations.retry import retry_delay
-from include.vms import state, tasks
+from include.vms import full_sync, state, tasks
+from include.vms.drift import SchemaDrift
 from tests.integration.vms.source import Source
 
 pytestmark = pytest.mark.servers
@@ -115,3 +119,39 @@ def test_a_run_with_a_wish_of_its_own_waits_until_the_other_one_is_done(source, 
     assert source.warehouse.rows("SELECT holder FROM ops.sync_state") == [("first",)]
     source.warehouse.run("UPDATE ops.sync_state SET lease_until = now()")
     assert tasks.extract("classes", "second", params)["read"] == 1
+
+
+NIGHT = ("vms_sync_classes", "full_sync__night")
+
+
+def waited(warehouse, *states):
+    """Wait for a run that goes through these states."""
+    seen = iter(states)
+    full_sync.wait(warehouse.connect, "classes", "night", lambda *of: next(seen) if of == NIGHT else "", pause=0)
+
+
+def test_the_nightly_run_waits_for_each_object(warehouse):
+    waited(warehouse, "queued", "running", "success")
+
+
+def test_the_nightly_run_says_why_an_object_failed_and_does_not_try_it_again(warehouse):
+    place = {"dag_id": NIGHT[0], "run_id": NIGHT[1], "task_id": "extract", "map_index": -1}
+    for number, error in enumerate((OSError("gone"), SchemaDrift("Class__c has no Year.", what_to_do="Add it.")), 1):
+        row = run_errors.row({**place, "try_number": number}, error, classify(error), {}, None)
+        with warehouse.connect() as connection:
+            run_errors.write(connection, row)
+    with pytest.raises(full_sync.ObjectFailed) as failed:
+        waited(warehouse, "running", "failed")
+    for error in (failed.value, copy.copy(failed.value)):
+        found = classify(error)
+        assert (found.error_class, found.code, found.transient) == ("VALIDATION", "SCHEMA_DRIFT", False)
+        assert retry_delay(found, 1, lambda: 0.0) is None
+    told = of_task(Where("vms_full_sync", "night", "classes"), failed.value)
+    assert told.title == "vms_full_sync.classes failed: input or configuration refused (SCHEMA_DRIFT)"
+    said = "Its run vms_sync_classes full_sync__night failed (extract, SCHEMA_DRIFT: Class__c has no Year.)."
+    assert told.excerpt == said
+
+
+def test_a_run_that_left_no_error_is_named_all_the_same(warehouse):
+    with pytest.raises(full_sync.ObjectFailed, match=r"vms_sync_classes full_sync__night failed \(it left no error"):
+        waited(warehouse, "failed")

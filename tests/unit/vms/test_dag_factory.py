@@ -1,10 +1,15 @@
 """When the syncs run, and what they can be asked for."""
 
-import pytest
-from airflow.sdk.exceptions import ParamValidationError
+from types import SimpleNamespace
 
+import pytest
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowSkipException, DagRunTriggerException, ParamValidationError
+
+from include.operations.errors import InputRejected
+from include.vms import registry, tasks
 from include.vms.contracts import Accept, Mode, Request
-from include.vms.dag_factory import params, schedule
+from include.vms.dag_factory import full_syncs, params, schedule
 
 
 def test_schedule():
@@ -44,3 +49,33 @@ def test_a_moment_as_people_and_the_ui_write_it(since):
 def test_anything_else_is_refused(name, value):
     with pytest.raises(ParamValidationError):
         asked(**{name: value})
+
+
+def test_the_nightly_run_goes_through_all_objects_and_past_one_that_failed():
+    with DAG("night") as dag:
+        full_syncs()
+    before = "check_conf"
+    for name in registry.objects():
+        start, done = dag.get_task(f"start_{name}"), dag.get_task(name)
+        assert (start.upstream_task_ids, start.trigger_rule) == ({before}, "all_done")
+        assert (done.upstream_task_ids, done.trigger_rule) == ({f"start_{name}"}, "all_success")
+        before = name
+    assert dag.get_task("all_synced").upstream_task_ids == {"check_conf", *registry.objects()}
+
+
+def test_the_nightly_run_is_refused_when_it_was_asked_for_something():
+    asked_for = SimpleNamespace(conf={"dry_run": True})
+    with pytest.raises(InputRejected, match="was given dry_run; nothing was synced"):
+        tasks.check_conf(asked_for)
+    with pytest.raises(AirflowSkipException):
+        tasks.start_sync("classes", "night", asked_for)
+    tasks.check_conf(SimpleNamespace(conf={}))
+    with pytest.raises(DagRunTriggerException) as started:
+        tasks.start_sync("classes", "night", SimpleNamespace(conf={}))
+    found = started.value
+    assert (found.trigger_dag_id, found.dag_run_id, found.conf) == (
+        "vms_sync_classes",
+        "full_sync__night",
+        {"mode": "full"},
+    )
+    assert not found.wait_for_completion
