@@ -14,8 +14,9 @@ from typer.core import TyperGroup
 from include.cli import airflow_log
 from include.cli.errors import explain
 from include.cli.output import print_facts, print_json, print_table, printable
+from include.operations.errors import InputRejected
 from include.operations.words import counted
-from include.vms.contracts import Accept, Mode, Request
+from include.vms.contracts import MOST_ROWS, Accept, Mode, Request
 
 if TYPE_CHECKING:
     from include.vms.contracts import Manifest
@@ -51,7 +52,10 @@ def run_sync(
     full: Annotated[bool, typer.Option("--full", help="Read every row, not only what changed.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change; write nothing.")] = False,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Read so many rows at most, and what left the filter; moves no watermark.")
+        int | None,
+        typer.Option(
+            min=1, max=MOST_ROWS, help="Read so many rows at most, and what left the filter; moves no watermark."
+        ),
     ] = None,
     since: Annotated[str | None, typer.Option(help="Read what changed since then: 2026-01-31T08:00:00Z.")] = None,
     accept: Annotated[list[Accept] | None, typer.Option(help="Publish although this looks wrong.")] = None,
@@ -229,8 +233,8 @@ def _request(*, full: bool, dry_run: bool, limit: int | None, since: str | None,
         raise typer.BadParameter("--full reads everything: leave --since out")
     try:
         return Request.from_params(params)
-    except ValueError:
-        raise typer.BadParameter("--since is no ISO-8601 time with a time zone, such as 2026-01-31T08:00:00Z") from None
+    except InputRejected as refused:
+        raise typer.BadParameter(str(refused)) from None
 
 
 def _spec(name: str) -> SyncObject:

@@ -7,10 +7,17 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar
+
+from include.operations.errors import InputRejected
 
 if TYPE_CHECKING:
     import psycopg
+
+# Above the records of any object, below what no plan of calls can hold.
+MOST_ROWS: Final = 10_000_000
+_Named = TypeVar("_Named", bound=StrEnum)
+_PARAMS: Final = ("mode", "dry_run", "limit", "since", "accept")
 
 
 class Connect(Protocol):
@@ -50,27 +57,51 @@ class Request:
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> Self:
-        """Return what the params of a run ask for.
+        """Return what the params of a run ask for; of these, Airflow ignores names that it does not know.
 
         Raises:
-            ValueError: a mode or a time that is none.
+            InputRejected: a name or a value that means nothing, or a time with a mode that reads everything.
         """
+        if unknown := sorted(set(params) - set(_PARAMS)):
+            raise _refused(f"No param is called {', '.join(unknown)}", f"The params are {', '.join(_PARAMS)}.")
+        mode = _one_of(Mode, params.get("mode", Mode.INCREMENTAL))
         since = params.get("since")
-        moment = None if since is None else datetime.fromisoformat(since)
-        if moment is not None and moment.tzinfo is None:
-            raise ValueError("`since` needs a time zone, e.g. 2026-01-31T08:00:00Z")
+        if since is not None and mode is Mode.FULL:
+            raise _refused("A full run reads everything, `since` would mean nothing", "Leave one of them out.")
         return cls(
-            mode=Mode(params.get("mode", Mode.INCREMENTAL)),
+            mode=mode,
             dry_run=bool(params.get("dry_run")),
             limit=params.get("limit"),
-            since=moment,
-            accept=tuple(Accept(one) for one in params.get("accept") or ()),
+            since=None if since is None else _moment(since),
+            accept=tuple(_one_of(Accept, one) for one in params.get("accept") or ()),
         )
 
     @property
     def moves_watermark(self) -> bool:
         """Whether the run covers a whole window for good."""
         return self.mode is not Mode.RECORDS and not self.dry_run and self.limit is None
+
+
+def _moment(text: str) -> datetime:
+    wanted = "Give a time with a time zone, such as 2026-01-31T08:00:00Z."
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise _refused("`since` is no ISO-8601 time", wanted) from error
+    if moment.tzinfo is None:
+        raise _refused("`since` has no time zone", wanted)
+    return moment
+
+
+def _one_of(kind: type[_Named], text: str) -> _Named:
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise _refused(f"No {kind.__name__.lower()} is called so", f"Give one of {', '.join(kind)}.") from error
+
+
+def _refused(what: str, what_to_do: str) -> InputRejected:
+    return InputRejected(f"{what}; nothing was read.", what_to_do=what_to_do)
 
 
 @dataclass

@@ -12,7 +12,7 @@ from airflow.sdk import Param, dag
 from include.operations.dag_defaults import dag_defaults
 from include.operations.task import resilient_task
 from include.vms import registry, tasks
-from include.vms.contracts import Accept, Mode
+from include.vms.contracts import MOST_ROWS, Accept, Mode
 from include.vms.spec import SyncObject
 
 POOL: Final = "salesforce"
@@ -93,13 +93,19 @@ def params() -> dict[str, Param]:
     return {
         "mode": Param("incremental", type="string", enum=[str(Mode.INCREMENTAL), str(Mode.FULL)], description="Rows"),
         "dry_run": Param(False, type="boolean", description="Show what would change, and write nothing"),
-        "limit": Param(None, type=["null", "integer"], minimum=1, description="Rows at most; moves no watermark"),
+        "limit": Param(
+            None,
+            type=["null", "integer"],
+            minimum=1,
+            maximum=MOST_ROWS,
+            description="Rows at most; moves no watermark",
+        ),
         "since": Param(
             None,
             type=["null", "string"],
             format="date-time",
             pattern=_MOMENT,
-            description="Changes since then, not the watermark; with a time zone",
+            description="Changes since then, not the watermark; with a time zone; not with mode full",
         ),
         "accept": Param(
             [],

@@ -106,6 +106,8 @@ def test_all_goes_on_after_one_that_fails_and_names_it(cli, source):
     [
         (("sync", "nothing"), "no sync is called"),
         (("sync", "classes", "--since", "2026-01-31"), "time zone"),
+        (("sync", "classes", "--since", "2026-99-01T00:00:00Z"), "no ISO-8601 time"),
+        (("sync", "classes", "--limit", "9999999999999999999999"), "10000000"),
         (("sync", "classes", "--full", "--since", "2026-01-31T08:00:00Z"), "leave --since out"),
         (("sync", "classes", "--accept", "all"), "mass_delete"),
         (("quarantine", "replay", "classes"), "name ids, or --all"),

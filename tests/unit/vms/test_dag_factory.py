@@ -6,7 +6,7 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowSkipException, DagRunTriggerException, ParamValidationError
 
-from include.operations.errors import InputRejected
+from include.operations.errors import InputRejected, classify
 from include.vms import registry, tasks
 from include.vms.contracts import Accept, Mode, Request
 from include.vms.dag_factory import full_syncs, params, schedule
@@ -30,8 +30,8 @@ def test_the_usual_run_asks_for_nothing_special():
     "since", ["2026-01-31T08:00Z", "2026-01-31T08:00:00Z", "2026-01-31T08:00:00.000Z", "2026-01-31T02:00:00.5-06:00"]
 )
 def test_a_moment_as_people_and_the_ui_write_it(since):
-    request = Request.from_params(asked(mode="full", since=since, limit=5, dry_run=True, accept=["mass_delete"]))
-    assert (request.mode, request.since.utcoffset() is not None) == (Mode.FULL, True)
+    request = Request.from_params(asked(since=since, limit=5, dry_run=True, accept=["mass_delete"]))
+    assert (request.mode, request.since.utcoffset() is not None) == (Mode.INCREMENTAL, True)
     assert (request.limit, request.dry_run, request.accept) == (5, True, (Accept.MASS_DELETE,))
 
 
@@ -41,7 +41,7 @@ def test_a_moment_as_people_and_the_ui_write_it(since):
         *(("since", text) for text in ("x' OR Name != '", "2026-01-31", "2026-01-31T08:00:00", "{{ ts }}", "")),
         ("since", "2026-01-31T08:00:00Z' OR IsDeleted = true OR Name = '"),
         *(("mode", text) for text in ("'; DROP TABLE vms.school; --", "{{ ts }}", "records", "", None)),
-        *(("limit", value) for value in ("1 OR 1=1", 0, -1, 1.5, "10")),
+        *(("limit", value) for value in ("1 OR 1=1", 0, -1, 1.5, "10", 10_000_001)),
         *(("accept", value) for value in (["mass_delete'); DROP TABLE vms.school; --"], "mass_delete", ["all"], None)),
         *(("dry_run", value) for value in ("{{ 1 }}", "false", 1, None)),
     ],
@@ -49,6 +49,21 @@ def test_a_moment_as_people_and_the_ui_write_it(since):
 def test_anything_else_is_refused(name, value):
     with pytest.raises(ParamValidationError):
         asked(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"dryrun": True}, "dryrun; nothing was read. What to do: The params are mode, dry_run, limit, since, accept"),
+        ({"since": "2026-99-01T00:00:00Z"}, "no ISO-8601 time"),
+        ({"mode": "full", "since": "2026-01-31T08:00:00Z"}, "reads everything"),
+    ],
+)
+def test_what_airflow_lets_through_is_refused_by_the_first_task_and_not_tried_again(given, said):
+    # Airflow lays the whole conf over the params.
+    with pytest.raises(InputRejected, match=said) as refused:
+        tasks.extract("districts", "run", asked() | given)
+    assert not classify(refused.value).transient
 
 
 def test_the_nightly_run_goes_through_all_objects_and_past_one_that_failed():
