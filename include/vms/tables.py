@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from include.operations.errors import ErrorClass, PipelineError
 
@@ -22,7 +22,7 @@ _NAMED: Final = 5
 class MigrationMissing(PipelineError):  # noqa: N818 - named for what happened
     """The code declares a table or a column that the warehouse has not got yet; nothing was read."""
 
-    error_class: ClassVar[ErrorClass] = ErrorClass.DATABASE
+    error_class = ErrorClass.DATABASE
     code = "MIGRATION_MISSING"
 
 
