@@ -148,14 +148,19 @@ def _is_new(desk: Desk, problem: Problem) -> bool:
 
 
 def _open_incident(desk: Desk, problem: Problem, key: str) -> Row | None:
-    """The open incident that has this key, or one of whose failures was in the same run."""
+    """The open incident that has this key, or one of whose failures was in the same run.
+
+    Of a run that failed the key says little: all of a DAG share it. It belongs to what its own tasks have told.
+    """
     return desk.one(
-        "select i.* from ops.incident i where i.recovered_at is null and i.kind <> 'rollup' and (%(key)s = any(i.keys)"
-        " or (%(of_a_run)s and i.kind = any(%(kinds)s) and exists (select 1 from ops.alert_event e where"
-        " e.dag_id = %(dag)s and e.run_id = %(run)s and e.incident_id = i.id)))"
-        " order by %(key)s = any(i.keys) desc, i.id limit 1 for update",
+        "select i.* from ops.incident i, lateral (select %(key)s = any(i.keys) as by_key, %(of_a_run)s"
+        " and i.kind = any(%(kinds)s) and exists (select 1 from ops.alert_event e where"
+        " e.dag_id = %(dag)s and e.run_id = %(run)s and e.incident_id = i.id) as by_run) m"
+        " where i.recovered_at is null and i.kind <> 'rollup' and (by_key or by_run)"
+        " order by case when %(the_run)s then by_run else by_key end desc, i.id limit 1 for update of i",
         key=key,
         of_a_run=problem.kind in OF_A_RUN,
+        the_run=problem.kind == Kind.RUN_FAILED,
         kinds=list(OF_A_RUN),
         dag=problem.dag_id,
         run=problem.run_id,

@@ -68,6 +68,14 @@ def test_thirty_tasks_and_the_run_that_fail_at_once_are_one_incident(world):
     assert world.rows("select count(*) as n from ops.alert_event where incident_id is not null") == [{"n": 31}]
 
 
+def test_a_run_that_failed_belongs_to_what_its_own_tasks_told_not_to_an_older_incident(world):
+    for number, task in ((1, "a"), (2, "b")):
+        world.fail(number, task_id=task, fingerprint=f"of-{task}")
+        world.fail(number, kind="run_failed", task_id="", try_number=0, fingerprint="lost", error_class="UNKNOWN")
+    found = world.rows("select task_id, occurrences from ops.incident where kind <> 'rollup' order by id")
+    assert found == [{"task_id": "a", "occurrences": 1}, {"task_id": "b", "occurrences": 1}]
+
+
 def test_the_next_run_fails_in_another_of_its_tasks_first(world):
     world.fail(1, task_id="a")
     world.fail(1, task_id="b")
