@@ -26,8 +26,6 @@ from tests.faults.world import World, open_clients
 WHEN = datetime(2024, 2, 1, 6, tzinfo=UTC)
 SETTINGS = MetricSettings(metrics_threads=2)
 SPREAD = replace(SETTINGS, metrics_shards=3)
-# Every graph is too large for one worker.
-shards._SECONDS_A_TIE = 1e9
 _TABLES = ("employee_metrics", "metric_run", "metric_work", "privacy_choice")
 
 
@@ -62,10 +60,16 @@ def spread_once(redis: str, neo4j: str, database: str, at: str, run: str) -> dic
 def spread(clients: Clients, at: datetime, run: str) -> dict[str, Any]:
     """Plan, all shards one after the other, refresh."""
     half_life_ms = Settings().half_life_ms
-    with _warehouse() as connection:
+    with pytest.MonkeyPatch.context() as patch, _warehouse() as connection:
+        any_is_large(patch)
         for shard in shards.plan(connection, clients.driver, clients.database, SPREAD, half_life_ms, at):
             shards.work_on(connection, at, shard)
     return refresh(clients, SPREAD, half_life_ms, at, run)
+
+
+def any_is_large(patch: pytest.MonkeyPatch) -> None:
+    """Have every graph be too large for one worker."""
+    patch.setattr(shards, "_SECONDS_A_TIE", 1e9)
 
 
 def clients_of(clients: update.Clients) -> Clients:
@@ -122,6 +126,7 @@ class Place:
 def place(make_world: Callable[..., World], metrics_warehouse: str, monkeypatch: pytest.MonkeyPatch) -> Place:
     """Empty graph, tables and cache."""
     monkeypatch.setenv("AIRFLOW_CONN_METRICS_WAREHOUSE", _airflow(metrics_warehouse))
+    any_is_large(monkeypatch)
     found = Place(make_world(batch_size=500), metrics_warehouse)
     with psycopg.connect(metrics_warehouse) as connection:
         for table in _TABLES:
