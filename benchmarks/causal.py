@@ -22,7 +22,10 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from include.organism.causal.engine import CausalEngine
 
 CONFOUNDERS = 20
 WEEKS = 52
@@ -42,18 +45,8 @@ def ours(path: Path, *, part_bytes: int = 2**29) -> Callable[[], tuple[float, fl
     import scipy.stats  # noqa: F401
 
     from include.organism.causal.engine_local import LocalEngine
-    from include.organism.causal.regression import WITHIN, estimate
-    from include.organism.causal.spec import Fit, PanelSpec
 
-    spec, engine = PanelSpec("outcome", "treatment", tuple(NAMES)), LocalEngine(part_bytes)
-
-    def work() -> tuple[float, float]:
-        with engine.open(path, spec) as panel:
-            fit = estimate(panel, spec, engine.name)[WITHIN]
-        assert isinstance(fit, Fit), fit  # noqa: S101
-        return fit.effect.estimate, fit.effect.std_error
-
-    return work
+    return _of(LocalEngine(part_bytes), path)
 
 
 def parts(path: Path) -> Callable[[], tuple[float, float]]:
@@ -65,13 +58,18 @@ def spark(path: Path) -> Callable[[], tuple[float, float]]:
     """Our distributed engine on the cores of this machine."""
     from include import connections
     from include.organism.causal.engine_spark import DistributedCausalEngine
-    from include.organism.causal.regression import WITHIN, estimate
-    from include.organism.causal.spec import Fit, PanelSpec
 
     master = {"conn_type": "spark", "host": f"local[{os.cpu_count()}]", "extra": {"spark.driver.memory": "4g"}}
     os.environ["AIRFLOW_CONN_SPARK"] = json.dumps(master)
     session = _OPEN.enter_context(connections.spark())
-    spec, engine = PanelSpec("outcome", "treatment", tuple(NAMES)), DistributedCausalEngine(session)
+    return _of(DistributedCausalEngine(session), path)
+
+
+def _of(engine: CausalEngine, path: Path) -> Callable[[], tuple[float, float]]:
+    from include.organism.causal.regression import WITHIN, estimate
+    from include.organism.causal.spec import Fit, PanelSpec
+
+    spec = PanelSpec("outcome", "treatment", tuple(NAMES))
 
     def work() -> tuple[float, float]:
         with engine.open(path, spec) as panel:

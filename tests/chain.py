@@ -17,7 +17,6 @@ from typing import Any
 import neo4j
 import numpy as np
 import psycopg
-from psycopg import sql
 
 from include import connections
 from include.organism import cache, tasks_analysis
@@ -212,13 +211,6 @@ class Servers:
         with psycopg.connect(url, autocommit=True) as connection:
             yield connection
 
-    def copy(self, source: str, target: str) -> None:
-        """A database as a copy of another one."""
-        names = {"target": sql.Identifier(target), "source": sql.Identifier(source)}
-        with self.admin() as admin:
-            admin.execute(sql.SQL("drop database if exists {target} with (force)").format(**names))
-            admin.execute(sql.SQL("create database {target} template {source} owner warehouse").format(**names))
-
 
 class Stages:
     """The states before and after each task of an undisturbed run, which follows one that was six hours earlier."""
@@ -250,7 +242,7 @@ class Stages:
             for number, step in enumerate(STEPS):
                 self.pictures[self.before(step)] = picture(servers.postgres.url_of(self.before(step), "warehouse"))
                 after = self.after(step)
-                servers.copy(self.before(step), after)
+                servers.postgres.create_database(after, template=self.before(step))
                 os.environ["AIRFLOW_CONN_WAREHOUSE"] = servers.environment(after)["AIRFLOW_CONN_WAREHOUSE"]
                 run_step(step)
                 self.pictures[after] = picture(servers.postgres.url_of(after, "warehouse"))
@@ -290,7 +282,7 @@ class Chain:
 
     def start_at(self, step: str) -> None:
         """Everything up to a task is done."""
-        self.servers.copy(self._stages.before(step), _WORK)
+        self.servers.postgres.create_database(_WORK, template=self._stages.before(step))
         if step == STEPS[0]:
             self.driver.execute_query(_FORGET)
             self.driver.execute_query("MATCH (l:MetricsLedger) DELETE l")

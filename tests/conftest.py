@@ -101,6 +101,18 @@ def postgres_server(server_state: Path) -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(scope="session")
+def warehouse_template(postgres_server: PostgresServer) -> str:
+    """Name of a warehouse of the newest schema, for `create_database(..., template=...)`: migrations take a second."""
+    from include.warehouse import schema
+
+    url = postgres_server.create_database("warehouse_template")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW_CONN_WAREHOUSE", url.replace("postgresql://", "postgres://"))
+        schema.upgrade()
+    return "warehouse_template"
+
+
+@pytest.fixture(scope="session")
 def redis_server(server_state: Path) -> Iterator[RedisServer]:
     """Real Redis 7 with appendonly; survives `.kill()` and `.start()` with its data."""
     server = RedisServer(server_state, usual_port=False)

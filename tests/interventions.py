@@ -19,7 +19,6 @@ from include.organism.interventions.population import Kind, Target
 from include.organism.interventions.settings import Mode, Settings
 from include.organism.interventions.tasks import executors
 from include.organism.metric_store import layout
-from include.warehouse import schema
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 MEASURED = NOW - timedelta(hours=3)
@@ -246,23 +245,10 @@ def assess(world, which, effect, *, skip=()):
 
 
 # --- fixtures, imported by conftest files ----------------------------------------------------------
-@pytest.fixture(scope="session")
-def migrated(postgres_server):
-    """A database to copy: migrations take a second each time."""
-    url = postgres_server.create_database("interventions_template")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AIRFLOW_CONN_WAREHOUSE", url.replace("postgresql://", "postgres://"))
-        schema.upgrade()
-    return url
-
-
 @pytest.fixture
-def database(migrated, postgres_server, monkeypatch):
-    """The address of a fresh copy, which is the connection `warehouse`."""
-    with psycopg.connect(postgres_server.url_of("postgres", "postgres"), autocommit=True) as admin:
-        admin.execute("drop database if exists interventions_test with (force)")
-        admin.execute("create database interventions_test template interventions_template owner warehouse")
-    url = migrated.replace("interventions_template", "interventions_test")
+def database(warehouse_template, postgres_server, monkeypatch):
+    """The address of an empty warehouse, which is the connection `warehouse`."""
+    url = postgres_server.create_database("interventions_test", template=warehouse_template)
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", url.replace("postgresql://", "postgres://"))
     return url
 

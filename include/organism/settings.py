@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from include.operations.errors import InputRejected
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 DAY_MS = 86_400_000
 # Least and greatest value that makes sense, in the field's unit; a field without a line is a name.
@@ -62,19 +66,7 @@ class Settings:
         Raises:
             InputRejected: a value is none of the field's type, or makes no sense; the message names the variable.
         """
-        values: dict[str, float | str] = {}
-        for field in fields(cls):
-            given = overrides.get(field.name)
-            variable = f"ORGANISM_{field.name.upper()}"
-            raw = os.environ.get(variable) if given is None else given
-            if raw is None:
-                continue
-            shown = variable if given is None else f"the parameter {field.name}"
-            if field.name in RANGES:
-                values[field.name] = number(shown, raw, *RANGES[field.name], whole=field.type == "int")
-            else:
-                values[field.name] = _name(shown, str(raw))
-        return cls(**values)  # type: ignore[arg-type]
+        return cls(**configured(cls, RANGES, _name, overrides))
 
     @property
     def ledger_key(self) -> str:
@@ -104,6 +96,38 @@ class Settings:
     def dedupe_window_ms(self) -> int:
         """How long event ids are remembered, in milliseconds of stream time."""
         return int(self.dedupe_window_h * 3_600_000)
+
+
+def configured(
+    settings: type[DataclassInstance],
+    ranges: Mapping[str, tuple[float, float]],
+    word: Callable[[str, str], str],
+    overrides: Mapping[str, float | str | None],
+) -> dict[str, Any]:
+    """What is set of a class of settings; all else keeps its default.
+
+    Args:
+        settings: the class; ``ORGANISM_<FIELD>`` in the environment sets a field.
+        ranges: least and greatest value of the fields that are numbers.
+        word: reads any other field from how it is named to people, and its text.
+        overrides: parameters of a run, which come first; None: not given.
+
+    Raises:
+        InputRejected: a value makes no sense; the message names the variable or parameter.
+    """
+    values: dict[str, float | str] = {}
+    for field in fields(settings):
+        given = overrides.get(field.name)
+        variable = f"ORGANISM_{field.name.upper()}"
+        raw = os.environ.get(variable) if given is None else given
+        if raw is None:
+            continue
+        shown = variable if given is None else f"the parameter {field.name}"
+        if field.name in ranges:
+            values[field.name] = number(shown, raw, *ranges[field.name], whole=field.type == "int")
+        else:
+            values[field.name] = word(shown, str(raw))
+    return values
 
 
 def number(shown: str, raw: float | str, least: float, most: float, *, whole: bool) -> float:

@@ -5,6 +5,7 @@ Drivers are imported inside: every parse of a DAG file imports this module.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol as DagRun
     from airflow.sdk.types import RuntimeTaskInstanceProtocol as RuntimeTaskInstance
 
-    from include.vms.contracts import Manifest
+    from include.vms.contracts import Connect, Manifest
+    from include.vms.spec import SyncObject
 
 Plain = dict[str, Any]
 
@@ -52,27 +54,21 @@ def validate(name: str, manifest: Plain) -> Plain:
     """Count what breaks a rule; stops before anything is published when too much does."""
     from include.vms.validate import validate as step
 
-    spec, read = registry.get(name), _read(manifest)
-    with guarded(warehouse, spec, read):
-        return step(warehouse, spec, read).to_dict()
+    return _go_on(step, name, manifest)
 
 
 def merge(name: str, manifest: Plain) -> Plain:
     """Publish rows, tombstones, quarantine, flags and watermark in one transaction."""
     from include.vms.merge import merge as step
 
-    spec, read = registry.get(name), _read(manifest)
-    with guarded(warehouse, spec, read):
-        return step(warehouse, spec, read).to_dict()
+    return _go_on(step, name, manifest)
 
 
 def resolve_links(name: str, manifest: Plain) -> Plain:
     """Set references whose parent is there; note those that wait."""
     from include.vms.links import resolve
 
-    spec, read = registry.get(name), _read(manifest)
-    with guarded(warehouse, spec, read):
-        return resolve(warehouse, spec, read).to_dict()
+    return _go_on(resolve, name, manifest)
 
 
 def reconcile(name: str, manifest: Plain) -> Plain:
@@ -113,6 +109,12 @@ def wait_for_sync(name: str, run_id: str, ti: RuntimeTaskInstance) -> None:
 
 def all_synced() -> None:
     """Do nothing: this task runs only when every object was synced, and is the run's outcome."""
+
+
+def _go_on(step: Callable[[Connect, SyncObject, Manifest], Manifest], name: str, manifest: Plain) -> Plain:
+    spec, read = registry.get(name), _read(manifest)
+    with guarded(warehouse, spec, read):
+        return step(warehouse, spec, read).to_dict()
 
 
 def _read(manifest: Plain) -> Manifest:

@@ -124,12 +124,13 @@ class PostgresServer(Server):
         role = role or database
         return f"postgresql://{role}:{self.password_of(role)}@{self.host}:{self.port}/{database}"
 
-    def create_database(self, database: str, owner: str = "warehouse") -> str:
-        """Create an empty database, or recreate it, and return its address (tests)."""
+    def create_database(self, database: str, owner: str = "warehouse", *, template: str = "template1") -> str:
+        """Create a database, or recreate it, empty or as a copy of another; return its address (tests)."""
+        names = {"name": database, "owner": owner, "template": template}
+        parts = {key: sql.Identifier(name) for key, name in names.items()}
         with psycopg.connect(self.admin_url, autocommit=True) as connection:
-            name = sql.Identifier(database)
-            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
-            connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, sql.Identifier(owner)))
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {name} WITH (FORCE)").format(**parts))
+            connection.execute(sql.SQL("CREATE DATABASE {name} TEMPLATE {template} OWNER {owner}").format(**parts))
         return self.url_of(database, owner)
 
     def check(self) -> None:

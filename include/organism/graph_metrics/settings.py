@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Self
 
 from include.operations.errors import InputRejected
-from include.organism.settings import number
+from include.organism.settings import configured
 
 RANGES: Final[dict[str, tuple[float, float]]] = {
     # The task ends after 20 minutes.
@@ -55,19 +55,7 @@ class MetricSettings:
         Raises:
             InputRejected: a value makes no sense; the message names the variable.
         """
-        values: dict[str, float | Distance] = {}
-        for field in fields(cls):
-            given = overrides.get(field.name)
-            variable = f"ORGANISM_{field.name.upper()}"
-            raw = os.environ.get(variable) if given is None else given
-            if raw is None:
-                continue
-            shown = variable if given is None else f"the parameter {field.name}"
-            if field.name in RANGES:
-                values[field.name] = number(shown, raw, *RANGES[field.name], whole=field.type == "int")
-            else:
-                values[field.name] = _distance(shown, str(raw))
-        return cls(**values)  # type: ignore[arg-type]
+        return cls(**configured(cls, RANGES, _distance, overrides))
 
     @property
     def threads(self) -> int:

@@ -17,6 +17,7 @@ from include.operations.errors import InputRejected, LeaseLost
 from include.operations.faults import fault_point
 from include.organism.metric_store import layout
 from include.organism.metric_store.columns import ALWAYS, COLUMNS, METRICS, REQUIRED, SOMETIMES
+from include.organism.privacy import choices
 from include.organism.privacy.pseudonym import Pseudonyms
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ returning epoch
 """
 _LOCK: Final = "select epoch from organism.metric_run where measured_at = %s for update"
 _SHARE: Final = "lock table organism.employee_metrics in row exclusive mode"
-_ERASED: Final = "select person_digest from organism.privacy_request where kind = 'erase'"
 _STAGE: Final = "create temporary table staged_metrics (like organism.employee_metrics) on commit drop"
 _COPY: Final = "copy staged_metrics ({}) from stdin (format csv)"
 _LEAVE_OUT: Final = """
@@ -192,7 +192,7 @@ def _upsert(given: list[str]) -> sql.Composed:
 
 def _without_erased(connection: psycopg.Connection, frame: pl.DataFrame) -> pl.DataFrame:
     """The graph may have been read before somebody was erased."""
-    erased = {digest for (digest,) in connection.execute(_ERASED)}
+    erased = choices.erased(connection)
     if not erased:
         return frame
     pseudonyms = Pseudonyms.from_env()

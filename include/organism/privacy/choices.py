@@ -1,6 +1,7 @@
 """What people have chosen about their data: `organism.privacy_choice`, by which the warehouse leaves them out.
 
-The graph has the same as flags of the person's node; a roster and the command line set both.
+The graph has the same as flags of the person's node; a roster and the command line set both. Of those who chose to be
+erased only a digest is left.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ where choice.employee_id = given.employee_id and (
   (given.opted_out is not null and given.opted_out <> (choice.opted_out_at is not null))
   or (given.on_leave is not null and given.on_leave <> (choice.on_leave_from is not null)))
 """
+_ERASED: Final = "select person_digest from organism.privacy_request where kind = 'erase'"
 _OPT_OUT: Final = """
 insert into organism.privacy_choice as choice (employee_id, opted_out_at, source)
 values (%(person)s, case when %(out)s then now() end, 'command')
@@ -57,3 +59,8 @@ def from_roster(connection: psycopg.Connection, people: Iterable[Person]) -> Non
 def opt_out(connection: psycopg.Connection, person: str, *, out: bool) -> None:
     """Opt a person out, or in again; repeating it changes nothing."""
     connection.execute(_OPT_OUT, {"person": person, "out": out})
+
+
+def erased(connection: psycopg.Connection) -> frozenset[str]:
+    """Tombstones (`Pseudonyms.tombstone`) of the people who were erased."""
+    return frozenset(digest for (digest,) in connection.execute(_ERASED))

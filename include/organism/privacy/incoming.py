@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from include.organism.people_file import Refusal
+from include.organism.privacy import choices
 
 if TYPE_CHECKING:
     import psycopg
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from include.organism.roster import Person, Roster
 
 _WHY: Final = "the person's data were erased at their request: take them out of the file"
-_ERASED: Final = "select person_digest from organism.privacy_request where kind = 'erase'"
 
 
 def admit_roster(roster: Roster, pseudonyms: Pseudonyms, left_out: LeftOut) -> Roster:
@@ -48,7 +48,7 @@ def admit_assessments(connection: psycopg.Connection, given: Assessments, pseudo
     """Assessments with pseudonyms where there is a key; those of erased people are refused."""
     from include.organism.assessments.rows import Assessments
 
-    erased = {digest for (digest,) in connection.execute(_ERASED)}
+    erased = choices.erased(connection)
     admitted = Assessments(refusals=list(given.refusals), rows=given.rows)
     for assessment in given.usable:
         name = pseudonyms.of(assessment.person)

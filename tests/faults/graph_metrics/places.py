@@ -19,7 +19,6 @@ from include.organism.graph_metrics import shards
 from include.organism.graph_metrics.refresh import Clients, refresh
 from include.organism.graph_metrics.settings import MetricSettings
 from include.organism.settings import Settings
-from include.warehouse import schema
 from tests.faults.world import World, open_clients
 
 # A Thursday, after the made-up events of `world.events`.
@@ -30,13 +29,9 @@ _TABLES = ("employee_metrics", "metric_run", "metric_work", "privacy_choice")
 
 
 @pytest.fixture(scope="session")
-def metrics_warehouse(postgres_server) -> str:
+def metrics_warehouse(postgres_server, warehouse_template) -> str:
     """Address of a warehouse with the newest schema."""
-    url = postgres_server.create_database("graph_metrics_test")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AIRFLOW_CONN_WAREHOUSE", _airflow(url))
-        schema.upgrade()
-    return url
+    return postgres_server.create_database("graph_metrics_test", template=warehouse_template)
 
 
 def _airflow(url: str) -> str:

@@ -1,5 +1,5 @@
 """The world of the interventions' tests, for these, too."""
 
-from tests.interventions import connection, database, migrated, world
+from tests.interventions import connection, database, world
 
-__all__ = ["connection", "database", "migrated", "world"]
+__all__ = ["connection", "database", "world"]

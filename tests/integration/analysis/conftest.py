@@ -9,13 +9,13 @@ import psycopg
 import pytest
 
 from include.organism.metric_store import layout
-from tests.interventions import database, migrated
+from tests.interventions import database
 
 # A Tuesday.
 NOW = datetime(2026, 3, 31, 6, tzinfo=UTC)
 
 
-__all__ = ["database", "migrated"]
+__all__ = ["database"]
 
 
 @pytest.fixture

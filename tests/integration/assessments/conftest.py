@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.interventions import database, migrated
+from tests.interventions import database
 
-__all__ = ["database", "migrated"]
+__all__ = ["database"]
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import pytest
 
 from include.operations import alerts
 from include.operations.alerts import Problem
-from include.warehouse import schema
 from tests.cli_runner import cli
 from tests.integration.operations.patience import patient_alerts
 
@@ -26,11 +25,11 @@ def sink(alert_sink, monkeypatch):
 
 
 @pytest.fixture
-def warehouse(postgres_server, monkeypatch, tmp_path):
-    url = postgres_server.create_database("alerts_cli").replace("postgresql://", "postgres://")
+def warehouse(postgres_server, warehouse_template, monkeypatch, tmp_path):
+    url = postgres_server.create_database("alerts_cli", template=warehouse_template)
+    url = url.replace("postgresql://", "postgres://")
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", url)
     monkeypatch.setenv("ALERT_STATE_DIR", str(tmp_path))
-    schema.upgrade()
     return url
 
 

@@ -15,12 +15,11 @@ pytestmark = pytest.mark.servers
 
 
 @pytest.fixture
-def servers(redis_server, neo4j_server, postgres_server, monkeypatch, stream):
+def servers(redis_server, neo4j_server, postgres_server, warehouse_template, monkeypatch, stream):
     """All connections; the graph and the warehouse are empty."""
-    url = postgres_server.create_database("lag_test")
+    url = postgres_server.create_database("lag_test", template=warehouse_template)
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", url.replace("postgresql://", "postgres://"))
     monkeypatch.setenv("AIRFLOW_CONN_ORGANISM_NEO4J", neo4j_server.url)
-    schema.upgrade()
     with open_clients(redis_server.url, neo4j_server.url) as clients:
         clients.driver.execute_query("MATCH (n) DETACH DELETE n")
         yield clients

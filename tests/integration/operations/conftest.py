@@ -5,12 +5,9 @@ Each schema is made once a session; a test gets a copy of its own.
 
 from dataclasses import dataclass
 
-import psycopg
 import pytest
-from psycopg import sql
 
 from benchmarks import history
-from include.warehouse import schema
 from local.servers.postgres import PostgresServer
 
 
@@ -23,11 +20,7 @@ class Database:
 
 
 def copy_of(server: PostgresServer, template: str, name: str, owner: str) -> Database:
-    with psycopg.connect(server.admin_url, autocommit=True) as connection:
-        names = {"name": sql.Identifier(name), "template": sql.Identifier(template), "owner": sql.Identifier(owner)}
-        connection.execute(sql.SQL("drop database if exists {name} with (force)").format(**names))
-        connection.execute(sql.SQL("create database {name} template {template} owner {owner}").format(**names))
-    return Database(server.url_of(name, owner), server.url_of(name, "postgres"))
+    return Database(server.create_database(name, owner, template=template), server.url_of(name, "postgres"))
 
 
 @pytest.fixture(scope="session")
@@ -45,16 +38,6 @@ def metadata_database(postgres_server, metadata_template, monkeypatch):
     reader = postgres_server.ensure_metadata_reader("metadata_test")
     monkeypatch.setenv("AIRFLOW_CONN_AIRFLOW_METADATA", reader.replace("postgresql://", "postgres://"))
     return made
-
-
-@pytest.fixture(scope="session")
-def warehouse_template(postgres_server):
-    """The warehouse's newest schema (once a session)."""
-    url = postgres_server.create_database("warehouse_template")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AIRFLOW_CONN_WAREHOUSE", url.replace("postgresql://", "postgres://"))
-        schema.upgrade()
-    return "warehouse_template"
 
 
 @pytest.fixture

@@ -7,29 +7,16 @@ import pytest
 
 from include.organism import update
 from include.organism.settings import Settings
-from include.warehouse import schema
 from tests.cli_runner import cli
 from tests.faults.world import clear, open_clients, run_steps
 
 __all__ = ["cli"]
 
 
-@pytest.fixture(scope="session")
-def privacy_template(postgres_server):
-    url = postgres_server.create_database("privacy_template")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AIRFLOW_CONN_WAREHOUSE", url.replace("postgresql://", "postgres://"))
-        schema.upgrade()
-    return "privacy_template"
-
-
 @pytest.fixture
-def warehouse(postgres_server, privacy_template, monkeypatch):
+def warehouse(postgres_server, warehouse_template, monkeypatch):
     """A connection to an empty warehouse."""
-    with psycopg.connect(postgres_server.admin_url, autocommit=True) as admin:
-        admin.execute("drop database if exists privacy_test with (force)")
-        admin.execute(f"create database privacy_test template {privacy_template} owner warehouse")
-    url = postgres_server.url_of("privacy_test", "warehouse")
+    url = postgres_server.create_database("privacy_test", template=warehouse_template)
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", url.replace("postgresql://", "postgres://"))
     with psycopg.connect(url) as connection:
         yield connection

@@ -3,7 +3,6 @@
 import pytest
 
 from include.organism.roster_graph import RosterGraph
-from include.warehouse import schema
 from tests.faults.world import open_clients
 
 
@@ -20,11 +19,10 @@ def graph(clients):
 
 
 @pytest.fixture
-def connections(clients, redis_server, neo4j_server, postgres_server, monkeypatch):
+def connections(clients, redis_server, neo4j_server, postgres_server, warehouse_template, monkeypatch):
     """The three connection ids; returns the warehouse's address."""
-    url = postgres_server.create_database("roster_test")
+    url = postgres_server.create_database("roster_test", template=warehouse_template)
     monkeypatch.setenv("AIRFLOW_CONN_ORGANISM_REDIS", redis_server.url)
     monkeypatch.setenv("AIRFLOW_CONN_ORGANISM_NEO4J", neo4j_server.url)
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", url.replace("postgresql://", "postgres://"))
-    schema.upgrade()
     return url

@@ -16,13 +16,9 @@ pytestmark = pytest.mark.servers
 
 
 @pytest.fixture(scope="module")
-def database(postgres_server):
+def database(postgres_server, warehouse_template):
     """A migrated database that nobody changes."""
-    url = postgres_server.create_database("vms_ddl")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AIRFLOW_CONN_WAREHOUSE", url.replace("postgresql://", "postgres://"))
-        schema.upgrade()
-    return url
+    return postgres_server.create_database("vms_ddl", template=warehouse_template)
 
 
 def differences(url, syncs):

@@ -11,11 +11,10 @@ pytestmark = pytest.mark.servers
 
 
 @pytest.fixture(scope="module")
-def call(postgres_server, vms_template):
+def call(postgres_server, warehouse_template):
     """Results of a function for many arguments (or tuples of arguments) at once."""
-    with psycopg.connect(postgres_server.admin_url, autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE vms_functions TEMPLATE {vms_template} OWNER warehouse")
-    with psycopg.connect(postgres_server.url_of("vms_functions", "warehouse"), autocommit=True) as connection:
+    url = postgres_server.create_database("vms_functions", template=warehouse_template)
+    with psycopg.connect(url, autocommit=True) as connection:
 
         def each(function, values, kind="text"):
             rows = [value if isinstance(value, tuple) else (value,) for value in values]

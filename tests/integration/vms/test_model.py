@@ -116,7 +116,7 @@ ALL = [
 
 
 @pytest.fixture
-def begin(salesforce, postgres_server, vms_template, warehouse):
+def begin(salesforce, postgres_server, warehouse):
     """Make an organisation whose objects were all synced when there was nothing yet.
 
     A field that is there at an object's first sync is none that was added.
@@ -130,12 +130,11 @@ def begin(salesforce, postgres_server, vms_template, warehouse):
         admin.execute("DROP DATABASE IF EXISTS vms_begun")
         admin.execute("ALTER DATABASE vms_test RENAME TO vms_begun")
 
-        def organisation():
-            admin.execute("DROP DATABASE IF EXISTS vms_test WITH (FORCE)")
-            admin.execute("CREATE DATABASE vms_test TEMPLATE vms_begun OWNER warehouse")
-            return Organisation(salesforce, warehouse, seen)
+    def organisation():
+        postgres_server.create_database("vms_test", template="vms_begun")
+        return Organisation(salesforce, warehouse, seen)
 
-        yield organisation
+    yield organisation
     sys.stderr.write(f"{dict(seen)}\n")
 
 

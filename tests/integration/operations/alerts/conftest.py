@@ -10,7 +10,6 @@ from psycopg.rows import dict_row
 
 from include.operations import alerts
 from include.operations.alerts import Problem
-from include.warehouse import schema
 from local.simulators.testing import AlertSink
 from tests.integration.operations.patience import patient_alerts
 
@@ -24,12 +23,9 @@ def sink():
 
 
 @pytest.fixture(scope="module")
-def warehouse_url(postgres_server):
-    url = postgres_server.create_database("alerts_test").replace("postgresql://", "postgres://")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AIRFLOW_CONN_WAREHOUSE", url)
-        schema.upgrade()
-    return url
+def warehouse_url(postgres_server, warehouse_template):
+    url = postgres_server.create_database("alerts_test", template=warehouse_template)
+    return url.replace("postgresql://", "postgres://")
 
 
 class World:

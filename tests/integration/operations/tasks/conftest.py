@@ -10,16 +10,11 @@ from psycopg.rows import dict_row
 
 from include.operations.retry import ClassRetryPolicy
 from include.operations.task import resilient
-from include.warehouse import schema
 
 
 @pytest.fixture(scope="module")
-def migrated(postgres_server):
-    url = postgres_server.create_database("tasks_test")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AIRFLOW_CONN_WAREHOUSE", url.replace("postgresql://", "postgres://"))
-        schema.upgrade()
-    return url
+def migrated(postgres_server, warehouse_template):
+    return postgres_server.create_database("tasks_test", template=warehouse_template)
 
 
 @pytest.fixture
