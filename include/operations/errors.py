@@ -46,6 +46,8 @@ class PipelineError(Exception):
     error_class: ErrorClass = ErrorClass.UNKNOWN
     transient: ClassVar[bool] = False
     code: str = "PIPELINE_ERROR"
+    cause: tuple[str, str] = ("", "")
+    """DAG and run that failed, when this error only passes their failure on: it has been told there."""
 
     def __init__(self, message: str, *, what_to_do: str, retry_after: timedelta | None = None) -> None:
         super().__init__(message)

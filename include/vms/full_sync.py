@@ -29,17 +29,26 @@ class ObjectFailed(PipelineError):  # noqa: N818 - named for what happened
 
     code = "OBJECT_FAILED"
 
-    def __init__(self, message: str, *, what_to_do: str, error_class: str = "", code: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        what_to_do: str,
+        cause: tuple[str, str] = ("", ""),
+        error_class: str = "",
+        code: str = "",
+    ) -> None:
         super().__init__(message, what_to_do=what_to_do)
+        self.cause = cause
         self.error_class = ErrorClass(error_class or type(self).error_class)
         self.code = code or type(self).code
 
     def __reduce__(self) -> tuple[Callable[..., ObjectFailed], tuple[Any, ...]]:
-        return _rebuild, (self.args[0], self.what_to_do, self.error_class, self.code)
+        return _rebuild, (self.args[0], self.what_to_do, self.cause, self.error_class, self.code)
 
 
-def _rebuild(message: str, what_to_do: str, error_class: str, code: str) -> ObjectFailed:
-    return ObjectFailed(message, what_to_do=what_to_do, error_class=error_class, code=code)
+def _rebuild(message: str, what_to_do: str, cause: tuple[str, str], error_class: str, code: str) -> ObjectFailed:
+    return ObjectFailed(message, what_to_do=what_to_do, cause=cause, error_class=error_class, code=code)
 
 
 def check(conf: Mapping[str, Any] | None) -> None:
@@ -101,8 +110,9 @@ def wait(
     where = f"{task}, {code}: " if found else ""
     raise ObjectFailed(
         f"Its run {dag_id} {started} failed ({where}{said}).",
-        what_to_do=f"See that run, it has the error, the log and an alert of its own. Mend the cause, clear that run,"
+        what_to_do=f"See that run, it has the error, the log and the alert. Mend the cause, clear that run,"
         f" then clear `{name}` of this one.",
+        cause=(dag_id, started),
         error_class=error_class,
         code=code,
     )

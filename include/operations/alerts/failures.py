@@ -12,7 +12,7 @@ from include.operations import run_errors
 from include.operations.alerts.links import airflow_url
 from include.operations.alerts.problem import Kind, Problem, digest_of
 from include.operations.error_rules import ErrorClass
-from include.operations.errors import classify
+from include.operations.errors import PipelineError, classify
 
 WORDS: Final[dict[str, str]] = {
     ErrorClass.AUTH: "login or right refused",
@@ -72,7 +72,7 @@ def of_task(where: Where, error: BaseException | None) -> Problem:
     detail = (f"try {where.try_number}/{where.max_tries + 1}, will not be retried",)
     if error is None:
         error_class, code, what, what_to_do = _LOST
-        fingerprint, excerpt, about = "process-lost", "", ""
+        fingerprint, excerpt, about, cause = "process-lost", "", "", ("", "")
         title = f"{name} failed: {what}"
     else:
         found = classify(error)
@@ -87,6 +87,7 @@ def of_task(where: Where, error: BaseException | None) -> Problem:
         service = f", {found.service}" if found.service else ""
         title = f"{name} failed: {WORDS[error_class]} ({code}{service})"
         excerpt = run_errors.message(error, found)
+        cause = error.cause if isinstance(error, PipelineError) else ("", "")
     return Problem(
         kind=Kind.TASK_FAILED,
         title=title,
@@ -107,6 +108,7 @@ def of_task(where: Where, error: BaseException | None) -> Problem:
         links=_links(where),
         owner=where.owner,
         version=where.version,
+        cause=cause,
     )
 
 

@@ -95,6 +95,8 @@ class Problem:
     owner: str = ""
     version: str = ""
     """Version of the DAG's code."""
+    cause: tuple[str, str] = ("", "")
+    """DAG and run whose failure is all that this one tells: it joins that run's incident."""
 
     @property
     def event_key(self) -> tuple[str, str, str, int, int, str]:
@@ -140,6 +142,7 @@ class Problem:
         """Read what `to_dict` made; unknown names, of a newer version, are left out."""
         known = {name: given[name] for name in (each.name for each in fields(cls)) if name in given}
         known["detail"] = tuple(known.get("detail") or ())
+        known["cause"] = tuple(known.get("cause") or ("", ""))
         since = known.get("since")
         known["since"] = datetime.fromisoformat(since) if since else None
         return cls(**known)

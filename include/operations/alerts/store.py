@@ -150,8 +150,14 @@ def _is_new(desk: Desk, problem: Problem) -> bool:
 def _open_incident(desk: Desk, problem: Problem, key: str) -> Row | None:
     """The open incident that has this key, or one of whose failures was in the same run.
 
-    Of a run that failed the key says little: all of a DAG share it. It belongs to what its own tasks have told.
+    What only passes on the failure of another run belongs to that run's incident. Of a run that failed the key says
+    little: all of a DAG share it. It belongs to what its own tasks have told.
     """
+    passed_on = any(problem.cause) and _incident_of(desk, problem, "", problem.cause)
+    return passed_on or _incident_of(desk, problem, key, (problem.dag_id, problem.run_id))
+
+
+def _incident_of(desk: Desk, problem: Problem, key: str, run: tuple[str, str]) -> Row | None:
     return desk.one(
         "select i.* from ops.incident i, lateral (select %(key)s = any(i.keys) as by_key, %(of_a_run)s"
         " and i.kind = any(%(kinds)s) and exists (select 1 from ops.alert_event e where"
@@ -162,8 +168,8 @@ def _open_incident(desk: Desk, problem: Problem, key: str) -> Row | None:
         of_a_run=problem.kind in OF_A_RUN,
         the_run=problem.kind == Kind.RUN_FAILED,
         kinds=list(OF_A_RUN),
-        dag=problem.dag_id,
-        run=problem.run_id,
+        dag=run[0],
+        run=run[1],
     )
 
 
@@ -188,9 +194,12 @@ def _opened(desk: Desk, problem: Problem, key: str) -> Row:
 def _occurred_again(desk: Desk, incident: Row, problem: Problem, key: str) -> bool:
     """Add an event to its incident; returns whether it is to be told (again)."""
     known_run = desk.one(
-        "select 1 from ops.alert_event where dag_id = %(dag)s and run_id = %(run)s and incident_id = %(id)s limit 1",
+        "select 1 from ops.alert_event where (dag_id, run_id) in ((%(dag)s, %(run)s), (%(cause_dag)s, %(cause_run)s))"
+        " and incident_id = %(id)s limit 1",
         dag=problem.dag_id,
         run=problem.run_id,
+        cause_dag=problem.cause[0],
+        cause_run=problem.cause[1],
         id=incident["id"],
     )
     worse = problem.severity < incident["severity"]

@@ -147,6 +147,8 @@ def test_the_nightly_run_says_why_an_object_failed_and_does_not_try_it_again(war
         assert (found.error_class, found.code, found.transient) == ("VALIDATION", "SCHEMA_DRIFT", False)
         assert retry_delay(found, 1, lambda: 0.0) is None
     told = of_task(Where("vms_full_sync", "night", "classes"), failed.value)
+    assert told.cause == NIGHT
+    assert copy.copy(failed.value).cause == NIGHT
     assert told.title == "vms_full_sync.classes failed: input or configuration refused (SCHEMA_DRIFT)"
     said = "Its run vms_sync_classes full_sync__night failed (extract, SCHEMA_DRIFT: Class__c has no Year.)."
     assert told.excerpt == said

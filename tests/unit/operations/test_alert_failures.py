@@ -110,6 +110,13 @@ def test_good_run(told):
     assert told == [("moves", "r1", 2)]
 
 
+def test_a_run_whose_every_task_was_skipped_proves_nothing(told):
+    """Airflow counts it as a success and names no task, for none succeeded."""
+    context = airflow_context(reason="success")
+    callbacks.report_success({name: value for name, value in context.items() if name not in ("ti", "task_instance")})
+    assert told == []
+
+
 def test_impact_of_every_dag_is_found_or_empty():
     assert impact_of(DOC).startswith("Things wait")
     assert impact_of("No such sentence.") == ""

@@ -76,6 +76,25 @@ def test_a_run_that_failed_belongs_to_what_its_own_tasks_told_not_to_an_older_in
     assert found == [{"task_id": "a", "occurrences": 1}, {"task_id": "b", "occurrences": 1}]
 
 
+def test_what_passes_on_the_failure_of_another_run_is_told_there(world):
+    """The nightly run waits for the objects' runs, which have told; of what nobody told it tells itself."""
+    night = {"dag_id": "vms_full_sync", "run_id": "night", "error_class": "DATABASE"}
+    for number, name in ((1, "schools"), (2, "classes")):
+        world.fail(number, dag_id=f"vms_sync_{name}", task_id="extract", title=f"vms_sync_{name}.extract failed")
+        cause = (f"vms_sync_{name}", f"scheduled__{number}")
+        world.fail(**night, task_id=name, fingerprint="passed-on", title=f"{name} failed", cause=cause)
+    found = world.rows("select dag_id, title, occurrences from ops.incident where kind <> 'rollup' order by id")
+    assert found == [
+        {"dag_id": f"vms_sync_{name}", "title": f"vms_sync_{name}.extract failed", "occurrences": 1}
+        for name in ("schools", "classes")
+    ]
+    world.fail(**night, kind="run_failed", task_id="", try_number=0, fingerprint="process-lost")
+    assert world.rows("select count(*) as n from ops.incident where kind <> 'rollup'") == [{"n": 2}]
+    night["run_id"] = "next-night"
+    world.fail(**night, task_id="volunteers", fingerprint="own", cause=("vms_sync_volunteers", "unheard-of"))
+    assert world.rows("select count(*) as n from ops.incident where kind <> 'rollup'") == [{"n": 3}]
+
+
 def test_the_next_run_fails_in_another_of_its_tasks_first(world):
     world.fail(1, task_id="a")
     world.fail(1, task_id="b")
