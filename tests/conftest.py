@@ -160,7 +160,15 @@ def airflow_system() -> Iterator[AirflowSystem]:
     """The whole system with a real scheduler: `.env`, `.api`, `.kill_scheduler()`, `.restart_scheduler()`..."""
     with (
         tempfile.TemporaryDirectory(prefix="organism-system-", ignore_cleanup_errors=True) as directory,
-        # Shadow mode, the default, would execute nothing; the few people of tests are a large share of all.
-        AirflowSystem(Path(directory), {"INTERVENTION_MODE": "review", "INTERVENTION_WEEKLY_SHARE": "0.9"}) as system,
+        # Shadow mode, the default, would execute nothing; the few people of tests are a large share of all, and a
+        # second try acts on the same day as the first.
+        AirflowSystem(
+            Path(directory),
+            {
+                "INTERVENTION_MODE": "live",
+                "INTERVENTION_WEEKLY_SHARE": "0.9",
+                "INTERVENTION_DAILY_ACTIONS": "100",
+            },
+        ) as system,
     ):
         yield system

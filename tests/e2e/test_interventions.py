@@ -14,12 +14,14 @@ import pytest
 
 from include.operations.airflow_api import AirflowApi
 from include.organism.interventions import audit
+from include.organism.interventions.settings import Mode
 from local.testing import AirflowSystem
-from tests.e2e.reviews import Reviews, a_week_later
+from tests.e2e.reviews import Reviews, a_week_later, forget_interventions
 from tests.interventions import PEOPLE, World
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900)]
 OUTCOMES = "organism_intervention_outcomes"
+SETTINGS: dict[str, Any] = {"approvers": ("admin",), "weekly_share": 0.9, "daily_actions": 100, "cooldown_days": 1}
 
 
 @pytest.fixture
@@ -39,15 +41,15 @@ def world(airflow_system: AirflowSystem, monkeypatch: pytest.MonkeyPatch) -> Ite
         world.measure(world.now)
         yield world
         world.empty()
+        forget_interventions(world.url)
 
 
 def test_from_a_proposal_to_its_rollback(airflow_system: AirflowSystem, world: World) -> None:
     reviews, sink = Reviews(airflow_system), airflow_system.alerts
     sink.clear()
     before = _places(world)
-    settings: dict[str, Any] = {"approvers": ("admin",), "weekly_share": 0.9, "cooldown_days": 1}
     asked = {
-        team: world.propose(action, team, parameters, change=-0.1, **settings).id
+        team: world.propose(action, team, parameters, change=-0.1, **SETTINGS).id
         for team, action, parameters in (
             ("Engineering", "reduce_meetings", {"percent": 40}),
             ("Sales", "role_change", {"role": "Specialist"}),
@@ -106,6 +108,38 @@ def test_from_a_proposal_to_its_rollback(airflow_system: AirflowSystem, world: W
     ]
     with psycopg.connect(world.url) as connection:
         assert audit.verify(connection).faults == []
+
+
+def test_low_runs_by_itself_and_high_needs_new_eyes_each_time(airflow_system: AirflowSystem, world: World) -> None:
+    """In `live`, where only LOW actions need nobody; a change of the graph is undone to the letter."""
+    reviews, before = Reviews(airflow_system), _places(world)
+    role = {"parameters": {"role": "Specialist"}, "change": -0.1}
+    low = world.propose("suggest_focus_time", "Design", change=-0.1, mode=Mode.LIVE, **SETTINGS).id
+    high, next_high = (world.propose("role_change", team, **role, **SETTINGS).id for team in ("Sales", "Support"))
+    assert [world.status(each)[0] for each in (low, high, next_high)] == ["approved", *["pending_approval"] * 2]
+    reviews.start(low)
+    reviews.start(high)
+    reviews.wait_for_question(high)
+    assert reviews.answer(high, "Approve", "they asked for it") == 200
+    for intervention in (low, high):
+        reviews.wait_for_end(intervention)
+        assert world.status(intervention) == ("executed", "")
+    assert world.rows("select decided_by from organism.intervention where id = %s", low) == [("policy",)]
+    treated, now = world.members(high), _places(world)
+    assert treated
+    assert {person for person in now if now[person] != before[person]} == set(treated)
+    assert {now[person][0][1] for person in treated} == {"Specialist"}
+
+    # The only approver has approved the last one.
+    reviews.start(next_high)
+    reviews.wait_for_end(next_high)
+    assert world.status(next_high) == ("refused", "no_approver")
+    assert reviews.state(next_high, "execute_intervention") == "skipped"
+
+    a_week_later(world.url, high, treated, sorted({*map(world.id, range(PEOPLE))} - {*treated}))
+    _run(airflow_system, OUTCOMES)
+    assert world.status(high) == ("rolled_back", "harmful")
+    assert _places(world) == before
 
 
 def _run(system: AirflowSystem, dag_id: str) -> None:
