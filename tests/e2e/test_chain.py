@@ -9,7 +9,7 @@ import csv
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -86,12 +86,13 @@ class World:
         assert run.state == state, self.states(run)
         return run
 
-    def clear(self, run: Run, *, only_failed: bool) -> Run:
-        """Clear tasks of a run and wait for its second end."""
+    def clear(self, run: Run, *, only_failed: bool, meanwhile: Callable[[], object] = lambda: None) -> Run:
+        """Clear tasks of a run and wait for its next end."""
         before = self.tries(run)
         body = {"dry_run": False, "dag_run_id": run.run_id, "reset_dag_runs": True, "only_failed": only_failed}
         self.system.api.post(f"/api/v2/dags/{run.dag_id}/clearTaskInstances", json=body).raise_for_status()
-        wait(lambda: self.tries(run) != before, "no second try")
+        wait(lambda: self.tries(run) != before, "no further try")
+        meanwhile()
         run = self.api.wait(run, timeout=600, poll=0.2)
         assert run.state == "success", self.states(run)
         return run
@@ -172,6 +173,7 @@ def test_from_events_to_a_rollback(world: World, tmp_path: Path) -> None:
     run = one_after_the_other(world)
     numbers_are_where_people_read_them(world, run)
     nothing_is_doubled(world, run, reviews)
+    the_scheduler_is_killed_on_the_way(world, run, reviews)
     (chosen, team), *others = world.rows(
         "select id, target_value from organism.intervention where status = 'pending_approval' and measured_at = %s"
         " order by action = 'schedule_focus_time' desc, action",
@@ -349,6 +351,21 @@ def nothing_is_doubled(world: World, run: Run, reviews: Reviews) -> None:
     before, asked, tries = world.contents(), reviews.count(), world.tries(run)
     world.clear(run, only_failed=False)
     assert all(world.tries(run)[task] == tries[task] + 1 for task in TASKS)
+    after = world.contents()
+    assert [column for column in before if before[column] != after[column]] == []
+    assert reviews.count() == asked
+
+
+def the_scheduler_is_killed_on_the_way(world: World, run: Run, reviews: Reviews) -> None:
+    """Every task once more, and another scheduler goes on with them (W3)."""
+    before, asked = world.contents(), reviews.count()
+
+    def kill() -> None:
+        wait(lambda: world.states(run)["run_causal_analysis"] == "running", "the analysis does not start")
+        world.system.wait_for("scheduler", world.system.kill_scheduler(keep_orphans=True))
+
+    world.clear(run, only_failed=False, meanwhile=kill)
+    world.system.end_orphans()
     after = world.contents()
     assert [column for column in before if before[column] != after[column]] == []
     assert reviews.count() == asked
