@@ -3,13 +3,13 @@
 Give either `path`, a file the workers can read, or `inline`, its text or a JSON list (over the REST API, too). `path`
 is better for real people: what is given inline stays in Airflow's database as the run's configuration.
 
-| field | meaning |
-|---|---|
-| `id` | the person, as in the roster and the interactions |
-| `date` | day of the answer, like 2026-01-31 |
-| `score` | 0 (none) to 100 |
-| `instrument` | name of the questionnaire |
-| `consent` | true/false, yes/no, 1/0: whether the person agreed to this use. There is no default |
+| field | also named | meaning |
+|---|---|---|
+| `id` | employee_id, emp_id, person_id | the person, as in the roster and the interactions |
+| `date` | assessed_at, assessed_on, day | day of the answer, like 2026-01-31 |
+| `score` | burnout, burnout_score, value | 0 (none) to 100 |
+| `instrument` | questionnaire, scale | name of the questionnaire |
+| `consent` | consented | true/false, yes/no, 1/0: whether the person agreed to this use. There is no default |
 
 Without consent no score is kept, and the person's earlier scores of that questionnaire are deleted. Refused rows never
 keep the good ones back: their rows, codes and reasons are in the task's result and in `organism.assessment_rejection`,

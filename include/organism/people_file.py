@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # As many refusals as a person reads; the warehouse has them all.
 SHOWN_REFUSALS = 20
 _TRUE, _FALSE = frozenset({"true", "yes", "1"}), frozenset({"false", "no", "0"})
+_LARGEST = 64 * 2**20
 _DELIMITERS = ",;\t"
 Cells = Mapping[str, Any]
 T = TypeVar("T")
@@ -177,7 +178,7 @@ def given_text(params: Mapping[str, Any], what: str) -> str | list[Any]:
     """The content of the one source that a run's parameters `path` and `inline` name.
 
     Raises:
-        InputRejected: there is not exactly one, or the file is not UTF-8.
+        InputRejected: there is not exactly one, or the file is not UTF-8 or too large to be one.
         OSError: the file cannot be read.
     """
     path, inline = params["path"], params["inline"]
@@ -185,8 +186,14 @@ def given_text(params: Mapping[str, Any], what: str) -> str | list[Any]:
         raise InputRejected(f"the {what} comes from `path` or from `inline`", what_to_do="give exactly one of them")
     if path is None:
         return inline  # type: ignore[no-any-return]
+    with Path(path).open("rb") as file:
+        content = file.read(_LARGEST + 1)
+    if len(content) > _LARGEST:
+        raise InputRejected(
+            f"the {what} is larger than {_LARGEST // 2**20} MiB", what_to_do="check `path`, or give it in parts"
+        )
     try:
-        return Path(path).read_bytes().decode()
+        return content.decode()
     except UnicodeDecodeError as error:
         raise InputRejected(
             f"the {what} is not UTF-8 at byte {error.start}", what_to_do="save the file as UTF-8 (in Excel: CSV UTF-8)"

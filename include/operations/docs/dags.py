@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -99,10 +100,18 @@ def _params(dag: DAG) -> str:
         shown = "required" if required else _code(param.value)
         kind = schema.get("type", "any")
         kind = " or ".join(kind) if isinstance(kind, list) else kind
-        limits = ", ".join(f"{key} {_code(schema[key])}" for key in _LIMITS if key in schema) or "-"
+        limits = ", ".join(_limits(schema)) or "-"
         lines.append(f"| `{name}` | {kind} | {shown} | {limits} | {param.description or '-'} |\n")
     example = json.dumps(defaults, sort_keys=True).replace("'", "'\\''")
     return "".join(lines) + f"\n```sh\npython -m include.cli trigger {dag.dag_id} --conf '{example}'\n```\n"
+
+
+def _limits(schema: dict[str, Any], of: str = "") -> Iterator[str]:
+    yield from (f"{of}{key} {_code(schema[key])}" for key in _LIMITS if key in schema)
+    if "items" in schema:
+        yield from _limits(schema["items"], "each: ")
+    for name, inner in schema.get("properties", {}).items():
+        yield from _limits(inner, f"{of}`{name}` ")
 
 
 def _code(value: Any) -> str:

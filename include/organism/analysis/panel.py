@@ -15,7 +15,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
-from include.operations.errors import InputRejected
 from include.organism.analysis.question import BURNOUT, METRICS, Managers, Question
 
 if TYPE_CHECKING:
@@ -26,10 +25,11 @@ PERSON, PERIOD = "person", "period"
 _OPEN_DAYS: Final = timedelta(days=7)
 
 _DAY: Final = "(assessed_on::timestamp at time zone 'UTC')"
-_INSTRUMENTS: Final = """
-select distinct instrument from organism.burnout_assessment
+# Scores of different questionnaires do not compare: the one that most people answered counts, as in `store_metrics`.
+_USUAL: Final = """
+select instrument from organism.burnout_assessment
 where score is not null and {day} >= %(start)s and {day} < %(end)s
-order by 1
+group by 1 order by count(distinct employee_id) desc, 1 limit 1
 """
 # Sums and counts, so that days of one and of many measurements weigh as they should.
 _MEASURED: Final = """
@@ -100,7 +100,6 @@ def opened(connection: psycopg.Connection, question: Question, measured_at: date
         measured_at: the run's logical time; nothing later is read.
 
     Raises:
-        InputRejected: there are several questionnaires and the question names none.
         psycopg.Error: the warehouse refuses.
     """
     import polars as pl
@@ -138,14 +137,8 @@ def _instrument(connection: psycopg.Connection, question: Question, values: dict
 
     if question.instrument is not None:
         return question.instrument
-    statement = sql.SQL(_INSTRUMENTS).format(day=sql.SQL(_DAY))
-    there = [row[0] for row in connection.execute(statement, values)]
-    if len(there) > 1:
-        raise InputRejected(
-            f"there are scores of {len(there)} questionnaires, which do not compare: {', '.join(there)}",
-            what_to_do="name one in the parameter `instrument`",
-        )
-    return there[0] if there else None
+    found = connection.execute(sql.SQL(_USUAL).format(day=sql.SQL(_DAY)), values).fetchone()
+    return str(found[0]) if found else None
 
 
 def _parts(question: Question) -> Any:

@@ -36,7 +36,8 @@ _SCENARIO: Final[dict[str, Any]] = {
         "name": {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,49}$"},
         "column": {"type": "string", "enum": list(CONFOUNDERS)},
         "how": {"type": "string", "enum": ["multiply", "add", "set", "cap"]},
-        "amount": {"type": "number"},
+        # As far as any number of a person goes; Airflow cannot keep the ones beyond 64 bits.
+        "amount": {"type": "number", "minimum": -1e9, "maximum": 1e9},
         "top": {"type": "integer", "minimum": 1},
         "by": {"type": "string", "enum": list(CONFOUNDERS)},
         "unless": {"type": "string", "enum": list(CONFOUNDERS)},
@@ -69,7 +70,7 @@ class Question:
         outcome: one of `OUTCOMES`.
         treatments: some of `METRICS`; each gets an estimate of its own.
         confounders: some of `CONFOUNDERS`; one that is the treatment itself is left out of its estimate.
-        instrument: questionnaire whose scores are the burnout; None: the only one there is.
+        instrument: questionnaire whose scores are the burnout; None: the one that most people answered in the span.
         period: length of a period.
         start: first day (UTC); None: two years before the end.
         end: last day (UTC); None: the run's.
@@ -181,7 +182,7 @@ def schema() -> dict[str, dict[str, Any]]:
             "type": ["null", "string"],
             "minLength": 1,
             "maxLength": 50,
-            "description": "Questionnaire; empty: the only one there is",
+            "description": "Questionnaire; empty: the one that most people answered",
         },
         "period": {
             "default": str(default.period),

@@ -32,7 +32,6 @@ def analyse(connection: psycopg.Connection, question: Question, measured_at: dat
 
     Raises:
         LeaseLost: the metrics were measured again meanwhile; nothing is written.
-        InputRejected: the question does not fit the data's kind, e.g. several questionnaires and none named.
         psycopg.Error: the warehouse refuses; nothing is written.
     """
     from include.organism.analysis import answers, panel, record

@@ -45,10 +45,12 @@ LAYOUT: Final = Layout(
     what="file of assessments",
     aliases=ALIASES,
     list_name="assessments",
-    hint=f"use the fields {', '.join(ALIASES)}; docs/causal.md lists other names that are understood",
+    hint=f"use the fields {', '.join(ALIASES)}; the DAG's page in docs/DAGs.md lists other names that are understood",
     required=("id", "date", "instrument", "consent"),
 )
 LEAST, MOST = 0.0, 100.0
+# An earlier day is a mistake of typing, or the zero of some other calendar.
+_FIRST_DAY: Final = date(1970, 1, 1)
 _LONGEST_INSTRUMENT = 50
 
 
@@ -148,12 +150,15 @@ def _day(value: Any, *, today: date) -> date:
         raise FieldError("bad_date", "the value is no day like 2026-01-31") from None
     if day > today:
         raise FieldError("future_date", "the day is in the future")
+    if day < _FIRST_DAY:
+        raise FieldError("bad_date", f"the day is before {_FIRST_DAY}")
     return day
 
 
 def _score(value: Any) -> float:
     try:
-        score = math.nan if isinstance(value, bool) else float(value)
+        # Python reads 1_0 as ten.
+        score = math.nan if isinstance(value, bool) or "_" in str(value) else float(value)
     except (TypeError, ValueError):
         score = math.nan
     # A NaN is in no range.

@@ -8,7 +8,6 @@ from datetime import date, datetime, timedelta
 import polars as pl
 import pytest
 
-from include.operations.errors import InputRejected
 from include.organism.analysis.panel import opened
 from include.organism.analysis.question import Managers, Period, Question
 from tests.integration.analysis.conftest import NOW
@@ -112,12 +111,16 @@ def test_filters(warehouse, history):
     assert read(warehouse, replace(DEGREE, end=date(2020, 1, 1)))[0].rows == 0
 
 
-def test_questionnaires_are_never_mixed(warehouse, history):
-    history.daily("ann", weeks(2), degree_centrality=0.1)
-    history.score("ann", weeks(2), 40)
+def test_questionnaires_are_never_mixed_and_the_usual_one_counts(warehouse, history):
+    """One misspelt name must not stop every run for as long as its row is there."""
+    for person in ("ann", "bob"):
+        history.daily(person, weeks(2), degree_centrality=0.1)
     history.score("ann", weeks(2), 90, instrument="MBI")
-    with pytest.raises(InputRejected, match="2 questionnaires"):
-        read(warehouse)
+    history.score("ann", weeks(3), 80, instrument="MBI")
+    for person in ("ann", "bob"):
+        history.score(person, weeks(2), 40)
+    panel, frame = read(warehouse)
+    assert (panel.instrument, values(frame, "burnout_score")) == ("CBI", [40.0, 40.0])
     assert values(read(warehouse, replace(DEGREE, instrument="MBI"))[1], "burnout_score") == [90.0]
 
 

@@ -113,3 +113,8 @@ def test_a_file_that_is_not_utf8_says_where(tmp_path):
     path.write_bytes("id,name\na,Jürgen\n".encode("latin-1"))
     with pytest.raises(InputRejected, match="UTF-8 at byte 11"):
         load_roster("run", params(path=str(path)))
+
+
+def test_a_file_without_end_is_not_read_to_it():
+    with pytest.raises(InputRejected, match="larger than 64 MiB"):
+        load_roster("run", params(path="/dev/zero"))

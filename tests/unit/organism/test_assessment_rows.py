@@ -38,12 +38,12 @@ def test_a_row_without_consent_keeps_no_score():
     assert read([GOOD | {"consent": "no", "score": None}]).usable[0].score is None
 
 
-@pytest.mark.parametrize("score", [-0.1, 100.1, "NaN", "inf", "high", True, [1]])
+@pytest.mark.parametrize("score", [-0.1, 100.1, "NaN", "inf", "high", "1_0", True, [1]])
 def test_a_score_out_of_range(score):
     assert refused(score=score) == [("score", "bad_score")]
 
 
-@pytest.mark.parametrize("day", ["2026-02-30", "yesterday", "", 20260302, None])
+@pytest.mark.parametrize("day", ["2026-02-30", "yesterday", "0001-01-01", "", 20260302, None])
 def test_no_day(day):
     assert refused(date=day) == [("date", "bad_date")]
 
