@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from include.organism.analysis.panel import PERIOD, PERSON
-from include.organism.analysis.question import Question
+from include.organism.analysis.question import METRICS, Question
 from include.organism.analysis.verdict import REASONS, Evidence, Verdict, judge
+from include.organism.privacy.groups import minimum_group
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from include.organism.analysis.panel import PanelFile
-    from include.organism.causal.counterfactual import Counterfactual
+    from include.organism.causal.counterfactual import Change, Counterfactual
     from include.organism.causal.engine import CausalEngine
     from include.organism.causal.leads import EventStudy
     from include.organism.causal.machine_learning import SecondOpinion
@@ -142,30 +143,50 @@ def _try(engine: CausalEngine, panel: PanelFile, question: Question, treatment: 
         placebo=fake,
         study=study,
         sensitivity=sensitivity(fit),
-        scenarios=_scenarios(fit, spec, _newest(panel.path), question),
+        scenarios=_scenarios(fit, spec, panel.path, question),
     )
 
 
-def _newest(path: Path) -> pl.DataFrame:
-    """The rows of the newest period: one a person."""
+def _newest(path: Path, given: Sequence[str], least: int) -> pl.DataFrame:
+    """The complete rows, one a person, of the newest period that has at least `least` of them; none: no period has."""
     import polars as pl
 
-    rows = pl.scan_parquet(path)
+    complete = pl.scan_parquet(path).filter(pl.all_horizontal(pl.col(name).is_finite() for name in given))
+    rows = complete.filter(pl.len().over(PERIOD) >= least)
     return rows.filter(pl.col(PERIOD) == pl.col(PERIOD).max()).collect()
 
 
-def _scenarios(fit: Fit, spec: PanelSpec, rows: pl.DataFrame, question: Question) -> tuple[Scenario, ...]:
-    from include.organism.causal.counterfactual import SCENARIOS, Change, counterfactual
+def _scenarios(fit: Fit, spec: PanelSpec, path: Path, question: Question) -> tuple[Scenario, ...]:
+    from include.organism.causal.counterfactual import SCENARIOS, Change
 
+    # A change divided by the effect is a mean of the treatment.
+    least = max(minimum_group(name) for name in spec.given)
+    rows = _newest(path, spec.given, least)
     asked = {name: changes for name, changes in SCENARIOS.items() if _speaks_of(changes, spec, rows)}
     for given in question.scenarios:
         change = Change(**{key: value for key, value in given.items() if key != "name"})
         if _speaks_of((change,), spec, rows):
             asked[given["name"]] = (change,)
     return tuple(
-        Scenario(name, tuple(map(asdict, changes)), counterfactual(fit, rows, spec.outcome, changes))
+        Scenario(name, tuple(map(asdict, changes)), _told(fit, rows, spec, changes, least))
         for name, changes in asked.items()
     )
+
+
+def _told(
+    fit: Fit, rows: pl.DataFrame, spec: PanelSpec, changes: tuple[Change, ...], least: int
+) -> Counterfactual | Refused:
+    from include.organism.causal.counterfactual import counterfactual
+    from include.organism.causal.spec import Refused
+
+    if rows.is_empty():
+        return Refused.because("too_few_people", f"(Fewer than {least} in every period.)")
+    told = counterfactual(fit, rows, spec.outcome, changes)
+    # By how much a metric of theirs changes says what it is, unless the same is added for each.
+    personal = any(change.column in METRICS and change.how != "add" for change in changes)
+    if isinstance(told, Refused) or not personal or told.people == 0 or told.people >= least:
+        return told
+    return Refused.because("too_few_people", f"(It would change the metrics of fewer than {least}.)")
 
 
 def _speaks_of(changes: Sequence[Any], spec: PanelSpec, rows: pl.DataFrame) -> bool:

@@ -35,8 +35,8 @@ order by measured_at desc limit %(limit)s
 _FORGET: Final = "delete from organism.causal_counterfactual where estimate_id = %s"
 _SCENARIO: Final = """
 insert into organism.causal_counterfactual
-    (estimate_id, scenario, change, people, baseline_mean, new_mean, delta, ci_low, ci_high)
-values (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+    (estimate_id, scenario, change, people, delta, ci_low, ci_high)
+values (%s, %s, %s, %s, %s, %s, %s)
 """
 _PAGE: Final = """
 insert into organism.causal_report (measured_at, name, content) values (%s, %s, %s)
@@ -97,8 +97,8 @@ def _scenario(scenario: Scenario, result: Counterfactual) -> list[Any]:
     from psycopg.types.json import Jsonb
 
     delta = result.delta
-    means = [result.people, result.baseline_mean, result.new_mean]
-    return [scenario.name, Jsonb(list(scenario.changes)), *means, delta.estimate, delta.low, delta.high]
+    # Not the means before and after: those of two runs, about slightly other people, could be subtracted.
+    return [scenario.name, Jsonb(list(scenario.changes)), result.people, delta.estimate, delta.low, delta.high]
 
 
 def _row(connection: psycopg.Connection, run_id: str, facts: Facts, answer: Answer) -> dict[str, Any]:
@@ -177,7 +177,8 @@ def _diagnostics(facts: Facts, answer: Answer) -> dict[str, Any]:
         }
     trial = answer.trial
     if trial is not None:
-        hidden = {"coefficients", "covariance", "gram"}
+        # Means of two runs, about slightly other people, could be subtracted.
+        hidden = {"coefficients", "covariance", "gram", "outcome_mean", "treatment_mean"}
         found["fit"] = {key: value for key, value in asdict(trial.fit).items() if key not in hidden}
         for name in ("overlap", "second", "placebo", "study", "sensitivity"):
             value = getattr(trial, name)

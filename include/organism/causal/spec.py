@@ -24,6 +24,7 @@ REASONS: Final[dict[str, str]] = {
     "few_contribute": "The estimate rests on too few people: those whose treatment changed.",
     "no_leads": "Too few people are seen in consecutive periods for a look at later treatment.",
     "no_confounders": "There are no confounders to adjust for more flexibly: the second engine has nothing to add.",
+    "too_few_people": "A figure of so few people is not shown.",
     "not_estimated": "The change is one of something whose effect could not be estimated.",
 }
 

@@ -75,7 +75,12 @@ def test_refused(name):
 
 
 def test_every_reason_of_a_regression_is_tried():
-    assert {CODES.get(name, name) for name in REFUSED} == set(REASONS) - {"no_leads", "no_confounders", "not_estimated"}
+    assert {CODES.get(name, name) for name in REFUSED} == set(REASONS) - {
+        "no_leads",
+        "no_confounders",
+        "not_estimated",
+        "too_few_people",
+    }
 
 
 def test_few_groups_are_refused_though_people_are_many():
