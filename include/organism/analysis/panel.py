@@ -39,7 +39,7 @@ measured as (
     from (
         select employee_id, bucket as moment, samples, team, is_manager, {names}
         from organism.employee_metrics_daily
-        where bucket >= %(start)s and bucket < %(open)s
+        where bucket >= %(start)s and bucket < least(%(open)s, %(end)s)
         union all
         select employee_id, measured_at, 1, team, is_manager, {names}
         from organism.employee_metrics

@@ -111,6 +111,23 @@ def test_filters(warehouse, history):
     assert read(warehouse, replace(DEGREE, end=date(2020, 1, 1)))[0].rows == 0
 
 
+@pytest.mark.parametrize("outcome", ["burnout_score", "strength"])
+@pytest.mark.parametrize("measured", [TODAY - timedelta(days=20), NOW - timedelta(days=2)])
+def test_nothing_measured_after_the_last_day_is_looked_at(warehouse, history, outcome, measured):
+    """In days rolled up and in the newest ones; the last day itself counts, also in the middle of its period."""
+    last = measured.replace(hour=0)
+    after = measured + timedelta(days=1)
+    write = history.daily if measured < weeks(2) else history.raw
+    write("ann", measured, degree_centrality=0.1, strength=7)
+    write("ann", after, degree_centrality=0.9, strength=9)
+    for day in (last, last + timedelta(days=1)):
+        history.score("ann", day, 40)
+    question = replace(DEGREE, outcome=outcome, period=Period.MONTH)
+    assert values(read(warehouse, replace(question, end=last.date()))[1]) == [0.1]
+    assert values(read(warehouse, replace(question, end=after.date()))[1]) == [0.5]
+    assert read(warehouse, replace(question, end=last.date() - timedelta(days=1)))[0].rows == 0
+
+
 def test_questionnaires_are_never_mixed_and_the_usual_one_counts(warehouse, history):
     """One misspelt name must not stop every run for as long as its row is there."""
     for person in ("ann", "bob"):
