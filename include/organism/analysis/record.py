@@ -173,7 +173,7 @@ def _diagnostics(facts: Facts, answer: Answer) -> dict[str, Any]:
             "rows": facts.panel.rows,
             "people": facts.panel.people,
             "instrument": facts.panel.instrument,
-            "people_without_measurements": facts.panel.unmatched,
+            "people_left_out": facts.panel.left_out,
         }
     trial = answer.trial
     if trial is not None:

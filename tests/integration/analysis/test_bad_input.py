@@ -194,7 +194,7 @@ def test_scores_of_strangers_and_metrics_that_are_no_numbers_are_counted_and_lef
         " from organism.burnout_assessment where employee_id < 'person-007'"
     )
     run_step(ANALYSE)
-    dirty = answer(chain, "estimate, std_error, clusters, diagnostics -> 'panel' -> 'people_without_measurements'")
+    dirty = answer(chain, "estimate, std_error, clusters, diagnostics -> 'panel' -> 'people_left_out'")
     chain.start_at(ANALYSE)
     chain.rows("delete from organism.burnout_assessment where employee_id < 'person-004'")
     run_step(ANALYSE)

@@ -84,12 +84,16 @@ def test_people_who_want_to_be_left_out_are_in_no_row(warehouse, history):
     assert read(warehouse)[0].people == 1
 
 
-def test_a_score_without_measurements_is_counted(warehouse, history):
-    history.daily("ann", weeks(2), degree_centrality=0.1)
-    history.score("ann", weeks(2), 40)
-    history.score("stranger", weeks(2), 40)
+def test_people_whose_scores_are_left_out_are_counted(warehouse, history):
+    for person in ("ann", "bob", "cem"):
+        history.daily(person, weeks(2), degree_centrality=0.1, team="A" if person == "ann" else "B")
+    for person in ("ann", "bob", "stranger"):
+        history.score(person, weeks(2), 40)
+    # Measured, but not when answering.
+    history.score("cem", weeks(4), 40)
     panel, frame = read(warehouse)
-    assert (frame.height, panel.unmatched) == (1, 1)
+    assert (frame.height, panel.left_out) == (2, 2)
+    assert read(warehouse, replace(DEGREE, teams=("A",)))[0].left_out == 3
 
 
 def test_filters(warehouse, history):

@@ -127,6 +127,21 @@ def test_no_mean_of_scores_is_published(warehouse, organisation):
         assert f">{mean:.3g}<" not in page(warehouse)
 
 
+def test_the_page_says_whose_scores_are_left_out_and_no_small_number(warehouse, organisation):
+    analyse(warehouse, QUESTION, NOW, "run")
+    assert "were left out" not in page(warehouse)
+    analyse(warehouse, replace(QUESTION, managers=Managers.WITHOUT), NOW, "run")
+    assert "Scores of 16 people were left out" in page(warehouse)
+    assert "not among the people this run was asked about." in page(warehouse)
+    warehouse.execute(
+        "insert into organism.privacy_choice (employee_id, opted_out_at, source) values (%s, now(), 'command')",
+        [organisation.people[1]],
+    )
+    analyse(warehouse, QUESTION, NOW, "run")
+    assert "Scores of fewer than 10 people were left out" in page(warehouse)
+    assert "who have opted out, who are on leave." in page(warehouse)
+
+
 def test_again_changes_nothing_but_the_time(warehouse, organisation):
     first = analyse(warehouse, QUESTION, NOW, "run")
     columns = "id, estimate, std_error, placebo_p, second_estimate, inputs_hash, verdict"
