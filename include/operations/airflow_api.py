@@ -170,6 +170,10 @@ class AirflowApi:
         # Airflow gives the value of a JSON type as it is stored, which is what our tasks return.
         return self._send("GET", path, params={"map_index": map_index})["value"]
 
+    def variable(self, key: str) -> str:
+        """Read an Airflow Variable; the error says 404 when there is none."""
+        return str(self._send("GET", f"/api/v2/variables/{_part(key)}")["value"])
+
     def _pages(self, path: str, key: str, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         offset = 0
         while True:

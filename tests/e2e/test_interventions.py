@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,7 +19,7 @@ from include.operations.airflow_api import AirflowApi
 from include.organism.interventions import audit
 from include.organism.interventions.settings import Mode
 from local.testing import AirflowSystem
-from tests.e2e.reviews import Reviews, a_week_later, forget_interventions
+from tests.e2e.reviews import REVIEW, Reviews, a_week_later, forget_interventions
 from tests.interventions import PEOPLE, World
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900)]
@@ -57,6 +60,10 @@ def test_from_a_proposal_to_its_rollback(airflow_system: AirflowSystem, world: W
         )
     }
     _expires_in(world, asked["Design"], 20)
+    # Asked before by a run that is no more.
+    before_it = "update organism.intervention set review_key = %s where id = %s"
+    with psycopg.connect(world.url) as connection:
+        connection.execute(before_it, [f"{REVIEW}/gone", asked["Engineering"]])
     for intervention in asked.values():
         assert world.status(intervention) == ("pending_approval", "")
         reviews.start(intervention)
@@ -66,11 +73,14 @@ def test_from_a_proposal_to_its_rollback(airflow_system: AirflowSystem, world: W
     assert "reduce_meetings" in question["subject"]
     assert not [n for n in range(PEOPLE) if world.id(n) in question["body"]]
     assert sink.actions() == []
+    # While one run asks, another has nothing to do.
+    _run(airflow_system, REVIEW, {"intervention": str(asked["Engineering"])})
+    assert world.status(asked["Engineering"]) == ("pending_approval", "")
 
     # Approved, by a double click; approved HIGH; the third gets no answer.
     assert reviews.answer(asked["Engineering"], "Approve", "agreed with the team") == 200
     assert reviews.answer(asked["Engineering"], "Approve", "again") == 409
-    assert reviews.answer(asked["Sales"], "Reject", "not now") == 200
+    assert reviews.answer(asked["Sales"], "Reject", "n" * 501) == 200
     for intervention in asked.values():
         reviews.wait_for_end(intervention)
     assert world.status(asked["Engineering"]) == ("executed", "")
@@ -142,9 +152,24 @@ def test_low_runs_by_itself_and_high_needs_new_eyes_each_time(airflow_system: Ai
     assert _places(world) == before
 
 
-def _run(system: AirflowSystem, dag_id: str) -> None:
+def test_a_proposal_of_the_command_line_reads_the_switch_where_airflow_keeps_it(
+    airflow_system: AirflowSystem, world: World
+) -> None:
+    words = ["interventions", "propose", "reduce_meetings", "--team", "Design", "--estimate", world.estimate()]
+    environment = {**os.environ, **airflow_system.env, "INTERVENTION_MODE": "shadow"}
+    del environment["AIRFLOW_VAR_INTERVENTIONS_ENABLED"]
+    done = subprocess.run(
+        [sys.executable, "-m", "include.cli", *words], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    # Whatever a later check says about this group.
+    assert len(done.stdout.split()) > 1
+    assert "kill_switch" not in done.stdout
+
+
+def _run(system: AirflowSystem, dag_id: str, conf: dict[str, str] | None = None) -> None:
     api = AirflowApi.from_environment(system.env)
-    assert api.wait(api.trigger(dag_id), timeout=300, poll=0.2).state == "success"
+    assert api.wait(api.trigger(dag_id, conf), timeout=300, poll=0.2).state == "success"
 
 
 def _places(world: World) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import logging
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from include.operations.context import in_task
 from include.operations.errors import classify
 from include.operations.log import log_event
 from include.organism.interventions import audit
@@ -34,14 +35,27 @@ def read(connection: psycopg.Connection, action: str) -> Switches:
 
 def _variable() -> bool | None:
     """True only for the word `true`; None: it is not there or cannot be read."""
-    from airflow.sdk import Variable
-
     try:
-        found = Variable.get(VARIABLE)
+        found = _value()
     except Exception as error:  # noqa: BLE001 - whatever keeps it from being read stops all actions
         log_event(log, "kill_switch_unreadable", level=logging.WARNING, code=classify(error).code)
         return None
-    return str(found).strip().lower() == "true"
+    return found.strip().lower() == "true"
+
+
+def _value() -> str:
+    """The Variable as Airflow has it: outside of a task the SDK knows the environment only, so the API is asked."""
+    from airflow.sdk import Variable
+
+    if in_task():
+        return str(Variable.get(VARIABLE))
+    found = Variable.get(VARIABLE, default=None)
+    if found is not None:
+        return str(found)
+    from include.operations.airflow_api import AirflowApi
+
+    with AirflowApi.from_environment() as api:
+        return api.variable(VARIABLE)
 
 
 def _database(connection: psycopg.Connection) -> bool | None:

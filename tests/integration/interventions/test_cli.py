@@ -1,7 +1,9 @@
 """The commands a person on call needs: see, propose, stop, allow again."""
 
 import json
+import threading
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -9,6 +11,7 @@ from include.organism.interventions import switch
 from tests.interventions import MEASURED, NOW
 
 pytestmark = pytest.mark.servers
+PERCENT = '{"percent": 30}'
 
 
 @pytest.fixture
@@ -52,7 +55,7 @@ def test_propose_and_list(today, cli):
         "--estimate",
         estimate,
         "--parameters",
-        '{"percent": 30}',
+        PERCENT,
     )
     which, status = made.out.split()
     assert (made.code, made.err, status) == (0, "", "pending_approval")
@@ -64,6 +67,68 @@ def test_propose_and_list(today, cli):
         "forbidden_action"
         in cli("interventions", "propose", "fire_employee", "--team", "Sales", "--estimate", estimate).out
     )
+
+
+class Airflow(BaseHTTPRequestHandler):
+    """Answers the log-in and one variable, in the shapes of Airflow 3.3's api-server."""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer(201, {"access_token": "t"})
+
+    def do_GET(self):
+        value = self.server.variables.get(self.path.removeprefix("/api/v2/variables/"))
+        if self.headers["Authorization"] != "Bearer t":
+            self._answer(401, {"detail": "Not authenticated"})
+        elif value is None:
+            self._answer(404, {"detail": f"The Variable with key: `{self.path}` was not found"})
+        else:
+            key = self.path.rpartition("/")[2]
+            more = {"description": None, "is_encrypted": True, "team_name": None}
+            self._answer(200, {"key": key, "value": value, **more})
+
+    def _answer(self, status, body):
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(json.dumps(body).encode())
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def airflow(monkeypatch):
+    """The variables of an api-server, which is the one of `.local/env`."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Airflow) as server:
+        server.variables = {}
+        monkeypatch.setenv("AIRFLOW_API_URL", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("AIRFLOW_API_USERNAME", "admin")
+        monkeypatch.setenv("AIRFLOW_API_PASSWORD", "pw")
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        yield server.variables
+        server.shutdown()
+        serving.join()
+
+
+@pytest.mark.parametrize(
+    ("value", "outcome"),
+    [("true", "pending_approval"), ("false", "refused kill_switch"), (None, "refused kill_switch_unreadable")],
+)
+def test_a_proposal_reads_the_variable_where_airflow_keeps_it(today, cli, airflow, monkeypatch, value, outcome):
+    monkeypatch.delenv("AIRFLOW_VAR_INTERVENTIONS_ENABLED")
+    if value is not None:
+        airflow["interventions_enabled"] = value
+    words = ["reduce_meetings", "--team", "Engineering", "--estimate", today.estimate(), "--parameters", PERCENT]
+    made = cli("interventions", "propose", *words)
+    assert made.out.strip().partition(" ")[2] == outcome, made.err
+
+
+def test_a_proposal_without_an_airflow_to_ask_is_refused(today, cli, monkeypatch):
+    monkeypatch.delenv("AIRFLOW_VAR_INTERVENTIONS_ENABLED")
+    monkeypatch.delenv("AIRFLOW_API_URL", raising=False)
+    words = ["reduce_meetings", "--team", "Engineering", "--estimate", today.estimate(), "--parameters", PERCENT]
+    assert "refused kill_switch_unreadable" in cli("interventions", "propose", *words).out
 
 
 @pytest.mark.parametrize("words", [[], ["--team", "a", "--role", "b"], ["--team", "a", "--parameters", "[1]"]])
