@@ -173,7 +173,7 @@ class World:
 
     def approve(self, intervention: uuid.UUID, account: str = "ann", *, approved: bool = True) -> str:
         with warehouse() as connection:
-            review.begin(connection, intervention, "review", self.settings, self.now)
+            review.begin(connection, intervention, "review", self.settings, self.now, lambda _: False)
             decision = review.Decision(approved, account, self.now, "because")
             return review.decide(connection, intervention, decision, "review", self.settings)
 

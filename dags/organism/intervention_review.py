@@ -8,8 +8,8 @@
 
 One run for each proposal: `organism_full_analysis` starts them, for a proposal of your own `trigger` does.
 No answer in time is no approval. Who decided, when and why is in `organism.intervention` and its audit.
-When a run fails, the intervention may be half done: the next try goes on, and after the last one
-`organism_intervention_outcomes` undoes it; see `docs/runbooks/interventions.md`.
+When a run fails, nothing was done and nobody is asked any more while the proposal is `pending_approval`; otherwise
+its action may be half done until `organism_intervention_outcomes` undoes it. See `docs/runbooks/interventions.md`.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ Airflow asks (`review_operator.py`); whether whoever answered may decide is not 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -61,15 +62,24 @@ class Decision:
 
 
 def begin(
-    connection: psycopg.Connection, intervention: UUID, key: str, settings: Settings, now: datetime
+    connection: psycopg.Connection,
+    intervention: UUID,
+    key: str,
+    settings: Settings,
+    now: datetime,
+    goes_on: Callable[[str], bool],
 ) -> Request | None:
     """Begin to ask; None: there is nothing to ask, because it is decided, over, or another run asks.
 
-    An expired proposal is written down as expired.
+    An expired proposal is written down as expired. `goes_on` says of a run's key whether that run has not ended: one
+    that asked, and failed before the answer was written down, asks no more.
     """
     with connection.transaction():
         row = store.find(connection, intervention, lock=True)
-        if row.status != "pending_approval" or row.review_key not in (None, key):
+        if row.status != "pending_approval":
+            return None
+        # Under the row's lock: of two runs that come after one that failed, one finds the other's key.
+        if row.review_key not in (None, key) and goes_on(row.review_key):
             return None
         if row.expires_at <= now:
             _expire(connection, row, key)

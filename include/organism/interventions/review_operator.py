@@ -6,6 +6,7 @@ follows from it.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -56,13 +57,16 @@ class ReviewOperator(HITLOperator):
         """Write the answer down."""
         return resilient(self._take)(context, event)
 
+    def validate_params_input(self, params_input: Mapping[str, Any]) -> None:
+        """Refuse nothing: Airflow has told the person that the answer counts, and `decide` cuts a note to length."""
+
     def _ask(self, context: Context) -> dict[str, str]:
         from include.organism.interventions import review, store
         from include.organism.interventions.settings import Settings
 
-        which, now = _intervention(context), datetime.now(UTC)
+        which, now, goes_on = _intervention(context), datetime.now(UTC), _goes_on(context)
         with warehouse() as connection:
-            request = review.begin(connection, which, _key(context), Settings.from_env(), now)
+            request = review.begin(connection, which, _key(context), Settings.from_env(), now, goes_on)
             if request is None:
                 return {"intervention": str(which), "status": store.find(connection, which).status}
         self.subject, self.body = request.subject, request.body
@@ -98,6 +102,17 @@ def request_reviews(reviews: XComArg) -> None:
 
 def _intervention(context: Context) -> UUID:
     return UUID(context["params"]["intervention"])
+
+
+def _goes_on(context: Context) -> Callable[[str], bool]:
+    """Whether the review run of a key is queued or running; one that was deleted is not."""
+
+    def goes_on(key: str) -> bool:
+        dag_id, _, run_id = key.partition("/")
+        count = context["ti"].get_dr_count(dag_id=dag_id, run_ids=[run_id], states=["queued", "running"])
+        return count > 0
+
+    return goes_on
 
 
 def _key(context: Context) -> str:

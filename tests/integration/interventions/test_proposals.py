@@ -1,6 +1,7 @@
 """Proposals from estimates and from people, and decisions about them."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -121,9 +122,9 @@ def decide(world, which, account="ann", *, approved=True, at=None, settings=None
         return review.decide(desk.connection, which, decision, "run", settings or world.settings)
 
 
-def begin(world, which, key="run"):
+def begin(world, which, key="run", running=()):
     with world.desk() as desk:
-        return review.begin(desk.connection, which, key, world.settings, world.now)
+        return review.begin(desk.connection, which, key, world.settings, world.now, running.__contains__)
 
 
 def test_the_question_names_groups_figures_and_accounts_but_no_person(world):
@@ -140,7 +141,19 @@ def test_one_run_asks(world):
     which = world.propose("reduce_meetings").id
     assert begin(world, which, "first") is not None
     assert begin(world, which, "first") is not None
-    assert begin(world, which, "second") is None
+    assert begin(world, which, "second", running={"first"}) is None
+
+
+def test_a_run_that_ended_without_an_answer_asks_no_more_and_one_other_takes_over(world):
+    which = world.propose("reduce_meetings").id
+    assert begin(world, which, "failed") is not None
+    # Each sees the failed run's key, or waits for the lock of the one that was there first and sees that one's.
+    keys = [f"run {n}" for n in range(4)]
+    with ThreadPoolExecutor(len(keys)) as threads:
+        asked = list(threads.map(lambda key: begin(world, which, key, running=keys), keys))
+    assert sum(each is not None for each in asked) == 1
+    # The failed run, cleared by somebody, finds the one that asks now.
+    assert begin(world, which, "failed", running=keys) is None
 
 
 @pytest.mark.parametrize(

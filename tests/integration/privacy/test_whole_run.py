@@ -50,7 +50,7 @@ def tables(chain) -> dict[str, tuple[str, str]]:
 def approve(reviews: list[dict]) -> UUID:
     which = UUID(reviews[0]["conf"]["intervention"])
     with warehouse() as connection:
-        request = review.begin(connection, which, "review", Settings.from_env(), WHEN)
+        request = review.begin(connection, which, "review", Settings.from_env(), WHEN, lambda _: False)
         assert request is not None
         decision = review.Decision(approved=True, account="ann", at=WHEN, note="because")
         assert review.decide(connection, which, decision, "review", Settings.from_env()) == "approved"
