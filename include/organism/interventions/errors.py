@@ -12,6 +12,14 @@ class ActionRefused(InputRejected):
     code = "ACTION_REFUSED"
 
 
+class NotCancelled(PipelineError):  # noqa: N818 - named for what happened
+    """What is in force for a person in another system could not be cancelled there; later it may be."""
+
+    error_class = ErrorClass.NETWORK
+    transient = True
+    code = "NOT_CANCELLED"
+
+
 class AuditBroken(PipelineError):  # noqa: N818 - named for what happened
     """The audit is not as it was written."""
 

@@ -122,7 +122,8 @@ class Requests:
             What was deleted, by place.
 
         Raises:
-            LeaseHeld: a run of the 5-minute pipeline goes on; nothing but the request is stored.
+            LeaseHeld: a run of the 5-minute pipeline goes on, or of an intervention for the person.
+            NotCancelled: an action for the person is in force in a system that does not cancel it.
         """
         pseudonyms = Pseudonyms.from_env()
         person = pseudonyms.of(given)
@@ -130,6 +131,8 @@ class Requests:
         # From here on assessments and measurements of this person are refused.
         request = self._begin("erase", digest)
         fault_point("erase.begun")
+        with self.warehouse() as connection:
+            cancelled = personal.cancel(connection, person)
         run = f"privacy {request}"
         graph = self.clients.graph(self.settings)
         graph.ensure_schema()
@@ -139,9 +142,12 @@ class Requests:
         graph.finish(ledger, {})
         graph.release(run)
         with self.warehouse() as connection:
+            # Of an action that has begun meanwhile; none knows the person any more.
+            cancelled += personal.cancel(connection, person)
             counts |= _erase_rows(connection, person)
             counts |= personal.forget(connection, self.clients.driver, self.clients.database, person)
             fault_point("erase.in_transaction")
+        counts["cancelled_actions"] = cancelled
         _, counts["cached"] = cache.invalidate(self.clients.redis, [person])
         counts["dead_letters"] = self._discard_letters(given)
         fault_point("erase.before_proof")
