@@ -67,7 +67,8 @@ def counterfactual(fit: Fit, rows: pl.DataFrame, outcome: str, changes: Sequence
             what_to_do="give rows with the outcome and all columns the changes name",
         )
     if not set(fit.names).issuperset(change.column for change in changes):
-        return Refused.because("not_estimated", f"({', '.join(sorted({c.column for c in changes} - set(fit.names)))}.)")
+        unknown = sorted({change.column for change in changes} - set(fit.names))
+        return Refused.because("not_estimated", f"(Unknown: the effect of {', '.join(unknown)}.)")
     needed = [outcome, *dict.fromkeys(change.column for change in changes)]
     rows = rows.with_columns(pl.col(needed).cast(pl.Float64).fill_nan(None)).drop_nulls(needed)
     if rows.is_empty():

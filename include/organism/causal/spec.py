@@ -25,7 +25,7 @@ REASONS: Final[dict[str, str]] = {
     "no_leads": "Too few people are seen in consecutive periods for a look at later treatment.",
     "no_confounders": "There are no confounders to adjust for more flexibly: the second engine has nothing to add.",
     "too_few_people": "A figure of so few people is not shown.",
-    "not_estimated": "The change is one of something whose effect could not be estimated.",
+    "not_estimated": "It would change something whose effect these data do not show.",
 }
 
 

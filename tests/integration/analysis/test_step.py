@@ -142,6 +142,17 @@ def test_the_page_says_whose_scores_are_left_out_and_no_small_number(warehouse, 
     assert "who have opted out, who are on leave." in page(warehouse)
 
 
+def test_the_page_says_what_was_held_fixed_and_what_a_unit_is(warehouse, organisation):
+    analyse(warehouse, Question(), NOW, "run")
+    said = page(warehouse)
+    assert "Held fixed: all that is constant about a person. Left out: is manager; it does not change" in said
+    assert "whose effect these data do not show. (Unknown: the effect of is manager.)" in said
+    assert "degree centrality: from contact with nobody to contact with everybody" in said
+    assert "shows no connection with today's outcome" in said
+    analyse(warehouse, replace(QUESTION, outcome="betweenness_centrality"), NOW, "run")
+    assert "points" not in page(warehouse)
+
+
 def test_again_changes_nothing_but_the_time(warehouse, organisation):
     first = analyse(warehouse, QUESTION, NOW, "run")
     columns = "id, estimate, std_error, placebo_p, second_estimate, inputs_hash, verdict"

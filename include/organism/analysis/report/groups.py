@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -52,10 +53,17 @@ class TeamTable:
 
 
 def histogram(values: NDArray[np.float64], least: int = LEAST) -> Histogram:
-    """Bars of equal width, each joined with its right neighbours until it holds `least` people."""
+    """Bars of equal width, each joined with its right neighbours until it holds `least` people.
+
+    Borders are round figures: the largest value is one person's.
+    """
     if len(values) < 2 * least:
         return Histogram((), (), len(values), least)
-    raw, borders = np.histogram(values, bins=_BARS)
+    width = _round_up(float(np.ptp(values)) / _BARS)
+    first = math.floor(float(values.min()) / width)
+    last = math.floor(float(values.max()) / width) + 1
+    borders = np.array([float(f"{number * width:.12g}") for number in range(first, last + 1)])
+    raw, _ = np.histogram(values, bins=borders)
     edges, counts, waiting = [float(borders[0])], [], 0
     for border, count in zip(borders[1:], raw, strict=True):
         waiting += int(count)
@@ -67,6 +75,14 @@ def histogram(values: NDArray[np.float64], least: int = LEAST) -> Histogram:
     edges[-1] = float(borders[-1])
     counts[-1] += waiting
     return Histogram(tuple(edges), tuple(counts), len(values), least)
+
+
+def _round_up(number: float) -> float:
+    """The next of 1, 2, 5, 10, 20, ... and their tenths and hundredths; 1 for nothing."""
+    if number <= 0:
+        return 1.0
+    power = float(10.0 ** math.floor(math.log10(number)))
+    return next(step * power for step in (1, 2, 5, 10) if step * power >= number)
 
 
 def current(connection: psycopg.Connection, metric: str) -> Histogram:

@@ -28,6 +28,17 @@ _MEANING: Final = {
     Verdict.NOT_IDENTIFIED: "the data cannot tell",
     Verdict.REFUSED: "no answer from these data",
 }
+# What a treatment is changed by in "per unit".
+_UNITS: Final = {
+    "degree_centrality": "from contact with nobody to contact with everybody",
+    "strength": "contacts that weigh one more in all",
+    "betweenness_centrality": "from lying on no shortest path between two others to lying on all",
+    "clustering_coefficient": "from contacts who do not know each other to contacts who all do",
+    "pagerank": "from none to all of the organisation's attention, as PageRank shares it out",
+    "burt_constraint": "one more of Burt's constraint: near 0 for many unconnected contacts, 1 for a single contact",
+    "reciprocity": "from no contact answered to all answered",
+    "out_of_team_share": "from contacts in the own team only to contacts in other teams only",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +88,7 @@ def render(facts: Facts, answers: Sequence[Answer], pictures: Mapping[str, bytes
         "facts": facts,
         "answers": answers,
         "meaning": _MEANING,
+        "units": _UNITS,
         "assumptions": ASSUMPTIONS,
         "least": groups.LEAST,
         "pictures": {name: base64.b64encode(content).decode() for name, content in pictures.items()},

@@ -84,24 +84,32 @@ def distribution(histogram: Histogram, metric: str) -> bytes:
     edges, counts = np.array(histogram.edges), np.array(histogram.counts)
     widths = np.diff(edges)
     if len(counts):
-        axes.bar(edges[:-1], counts / widths, width=widths, align="edge", color=BLUE, edgecolor="white", linewidth=0.5)
-    axes.set_xlabel(f"{_words(metric)}; each bar holds {histogram.least} people or more")
-    axes.set_ylabel("people per unit")
+        axes.bar(edges[:-1], counts, width=widths, align="edge", color=BLUE, edgecolor="white", linewidth=0.5)
+    axes.set_xlabel(f"{_words(metric)}; wider bars: joined until they hold {histogram.least} people")
+    axes.set_ylabel("people in the bar")
     axes.set_title(f"{_words(metric).capitalize()} of {histogram.people:,} people", loc="left", fontsize=10)
     return _png(figure)
 
 
 def heat_map(table: TeamTable) -> bytes:
     """Teams by metrics, as standard deviations from the mean of the teams; empty cells are suppressed."""
-    figure, axes = _figure(height=1.8 + 0.3 * max(1, len(table.teams)))
+    figure, axes = _figure(height=2.2 + 0.3 * max(1, len(table.teams)))
     values = _standardised(np.array(table.values, dtype=float).reshape(len(table.teams), len(table.metrics)))
-    axes.imshow(np.ma.masked_invalid(values), cmap="RdBu_r", vmin=-2.5, vmax=2.5, aspect="auto")
+    image = axes.imshow(np.ma.masked_invalid(values), cmap="RdBu_r", vmin=-2.5, vmax=2.5, aspect="auto")
+    figure.colorbar(image, ax=axes, label="standard deviations from the mean of the teams", extend="both")
     axes.set_facecolor("#E8E8E8")
-    for row, column in np.argwhere(np.isnan(values)):
-        axes.text(column, row, _DASH, ha="center", va="center", color=GREY)
+    for (row, column), value in np.ndenumerate(values):
+        if np.isnan(value):
+            axes.text(column, row, _DASH, ha="center", va="center", color=GREY)
+        else:
+            mean = table.values[row][column]
+            shown = f"{mean:,.0f}" if abs(mean) >= 100 else f"{mean:.2g}"
+            axes.text(column, row, shown, ha="center", va="center", fontsize=7, color="w" if abs(value) > 1.5 else "k")
     axes.set_xticks(range(len(table.metrics)), [_words(name) for name in table.metrics], rotation=30, ha="right")
     axes.set_yticks(range(len(table.teams)), [_shortened(team) for team in table.teams])
-    axes.set_title(f"Teams: red above, blue below the mean of the teams; {_DASH} suppressed", loc="left", fontsize=10)
+    axes.set_title(
+        f"Means of teams; red above, blue below the mean of the teams; {_DASH} suppressed", loc="left", fontsize=10
+    )
     return _png(figure)
 
 
