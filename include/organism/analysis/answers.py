@@ -152,8 +152,9 @@ def _newest(path: Path, given: Sequence[str], least: int) -> pl.DataFrame:
     import polars as pl
 
     complete = pl.scan_parquet(path).filter(pl.all_horizontal(pl.col(name).is_finite() for name in given))
-    rows = complete.filter(pl.len().over(PERIOD) >= least)
-    return rows.filter(pl.col(PERIOD) == pl.col(PERIOD).max()).collect()
+    # Counted first: of a large panel only that period is held.
+    large = complete.group_by(PERIOD).len().filter(pl.col("len") >= least)
+    return complete.join(large.select(pl.col(PERIOD).max()), on=PERIOD, how="semi").collect()
 
 
 def _scenarios(fit: Fit, spec: PanelSpec, path: Path, question: Question) -> tuple[Scenario, ...]:
