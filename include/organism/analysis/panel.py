@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 from include.organism.analysis.question import BURNOUT, METRICS, Managers, Question
+from include.organism.assessments.usual import USUAL_INSTRUMENT
 
 if TYPE_CHECKING:
     import psycopg
@@ -25,11 +26,11 @@ PERSON, PERIOD = "person", "period"
 _OPEN_DAYS: Final = timedelta(days=7)
 
 _DAY: Final = "(assessed_on::timestamp at time zone 'UTC')"
-# Scores of different questionnaires do not compare: the one that most people answered counts, as in `store_metrics`.
-_USUAL: Final = """
-select instrument from organism.burnout_assessment
-where score is not null and {day} >= %(start)s and {day} < %(end)s
-group by 1 order by count(distinct employee_id) desc, 1 limit 1
+_ANSWER: Final = """
+with answer as (
+    select employee_id, instrument, score from organism.burnout_assessment
+    where {day} >= %(start)s and {day} < %(end)s
+)
 """
 # Sums and counts, so that days of one and of many measurements weigh as they should.
 _MEASURED: Final = """
@@ -138,7 +139,7 @@ def _instrument(connection: psycopg.Connection, question: Question, values: dict
 
     if question.instrument is not None:
         return question.instrument
-    found = connection.execute(sql.SQL(_USUAL).format(day=sql.SQL(_DAY)), values).fetchone()
+    found = connection.execute(sql.SQL(_ANSWER + USUAL_INSTRUMENT).format(day=sql.SQL(_DAY)), values).fetchone()
     return str(found[0]) if found else None
 
 

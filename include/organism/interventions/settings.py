@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Final, Self
 
 from include.operations.errors import InputRejected
+from include.organism.settings import number
 
 
 class Mode(StrEnum):
@@ -109,7 +110,7 @@ class Settings:
 def _read(name: str, variable: str, raw: str, *, whole: bool) -> object:
     if name in RANGES:
         least, most = RANGES[name]
-        return _number(variable, raw, least, most, whole=whole)
+        return number(variable, raw, least, most, whole=whole)
     if len(raw) > _LONGEST or not raw.isprintable():
         raise _wrong(variable, f"printable and at most {_LONGEST} characters")
     if name in _WORDS:
@@ -119,17 +120,6 @@ def _read(name: str, variable: str, raw: str, *, whole: bool) -> object:
             raise _wrong(variable, f"one of {', '.join(Mode)}")
         return Mode(raw)
     return raw
-
-
-def _number(variable: str, raw: str, least: float, most: float, *, whole: bool) -> float:
-    try:
-        value = int(raw) if whole else float(raw)
-    except (ValueError, OverflowError):
-        value = least - 1
-    # A NaN is in no range.
-    if not least <= value <= most:
-        raise _wrong(variable, f"a {'whole number' if whole else 'number'} from {least:g} to {most:g}")
-    return value
 
 
 def _wrong(variable: str, what: str) -> InputRejected:

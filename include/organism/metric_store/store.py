@@ -16,6 +16,7 @@ from include.operations.conflicts import repeat
 from include.operations.errors import InputRejected
 from include.operations.faults import fault_point
 from include.operations.log import log_event
+from include.organism.assessments.usual import USUAL_INSTRUMENT
 from include.organism.metric_store import rollup, teams
 from include.organism.metric_store.columns import METRICS
 from include.organism.metric_store.writer import lock_run
@@ -29,14 +30,13 @@ VALID: Final = timedelta(days=100)
 
 _BAD: Final = "count(*) filter (where {} in ('NaN', 'Infinity', '-Infinity'))"
 _TRY: Final = "select epoch from organism.metric_run where measured_at = %s and completed_at is not null"
-# Scores of different questionnaires do not compare: the one that most people answered counts. A withdrawn consent is a
-# newer row without a score.
-_SCORES: Final = """
+# A withdrawn consent is a newer row without a score.
+_SCORES: Final = f"""
 with answer as (
   select employee_id, instrument, assessed_on, score from organism.burnout_assessment
   where assessed_on > %(since)s and assessed_on <= %(day)s
 ), usual as (
-  select instrument from answer where score is not null group by 1 order by count(distinct employee_id) desc, 1 limit 1
+  {USUAL_INSTRUMENT}
 ), newest as (
   select distinct on (employee_id) employee_id, score from answer
   where instrument = (select instrument from usual) order by employee_id, assessed_on desc
@@ -47,7 +47,7 @@ with answer as (
 update organism.employee_metrics as stored set burnout_score = wanted.score from wanted
 where stored.measured_at = %(at)s and stored.employee_id = wanted.employee_id
   and stored.burnout_score is distinct from wanted.score
-"""
+"""  # noqa: S608 - a constant is put in, nothing given
 
 
 def store(connection: psycopg.Connection, measured_at: datetime) -> dict[str, Any]:
