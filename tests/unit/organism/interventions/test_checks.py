@@ -177,6 +177,7 @@ def test_four_eyes(impact, allowed):
         ("MODE", "on", True),
         ("HOLDOUT_SHARE", "0.05", True),
         ("HOLDOUT_SHARE", "0.2", False),
+        ("HOLDOUT_SHARE", "0.21", True),
         ("WEEKLY_SHARE", "nan", True),
         ("DAILY_ACTIONS", "2.5", True),
         ("APPROVERS", "ann, bo", False),
